@@ -1,0 +1,16 @@
+//! Meridian: a global traffic manager.
+//!
+//! An authoritative DNS server that decides, for every query, which data centre a client should use.
+//! `docs/architecture.md` is the map of the rooms below; arrows between them go one way, and
+//! `tests/architecture.rs` fails when one runs back:
+//!
+//! ```text
+//! limits → model → {wire, geo, steer, diag, sys} → zone → table → answer → serve
+//!                   config → control (single writer)                       cli on top
+//! ```
+
+pub mod answer;
+pub mod diag;
+pub mod limits;
+pub mod model;
+pub mod table;

@@ -1,0 +1,162 @@
+//! Every bound of the program, each with its reason.
+//!
+//! Nothing in Meridian grows without one of these: a queue, a buffer, a table, a file. They stand
+//! together so that they can be read against each other; relations that must hold between them are
+//! asserted at the end, at compile time.
+
+/// Octets in a domain name in wire form, the root's zero octet included (RFC 1035 §3.1).
+pub const NAME_LEN_MAX: usize = 255;
+
+/// Octets in one label (RFC 1035 §3.1).
+pub const LABEL_LEN_MAX: usize = 63;
+
+/// The largest DNS message: what TCP's two-octet length can say (RFC 1035 §4.2.2).
+pub const MESSAGE_LEN_MAX: usize = 65_535;
+
+/// The largest UDP response without EDNS (RFC 1035 §4.2.1), and the least that EDNS may ask for
+/// (RFC 6891 §6.2.3).
+pub const UDP_RESPONSE_LEN_MIN: usize = 512;
+
+/// The largest UDP response unless configured otherwise: fits every path without fragments
+/// (DNS Flag Day 2020).
+pub const UDP_RESPONSE_LEN_DEFAULT: usize = 1232;
+
+/// The largest UDP response that may be configured.
+pub const UDP_RESPONSE_LEN_MAX: usize = 4096;
+
+/// The largest query that is read over UDP: a question of 255 octets, OPT with options, room to spare.
+/// A longer datagram is cut by the kernel and then malformed.
+pub const UDP_QUERY_LEN_MAX: usize = 1536;
+
+/// Queries a UDP worker receives and answers with one table, and with one system call each way.
+pub const BATCH_LEN: usize = 64;
+
+/// CNAME and DNAME hops followed inside our zones for one query.
+pub const CNAME_HOPS_MAX: usize = 8;
+
+/// The largest time to live (RFC 2181 §8 allows 2^31 - 1); a week, because a longer one can not be
+/// taken back when a data centre dies.
+pub const TTL_MAX_S: u32 = 604_800;
+
+/// Answer TTL of a service unless its policy says otherwise: noticing (at most 9.5 s) plus expiry
+/// plus margin stays under 30 s.
+pub const TTL_DEFAULT_S: u32 = 15;
+
+/// SOA TTL of a NODATA answer that depends on the client: recursors may cache it for everyone
+/// (RFC 7871 §7.4).
+pub const CLIENT_NODATA_TTL_MAX_S: u32 = 5;
+
+/// The largest weight of a member.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// Addresses in one answer (`max_answers`): fits 1232 octets with room for IPv6.
+pub const ANSWERS_MAX: u8 = 8;
+
+/// Addresses of one family that an endpoint may list. An endpoint answers with all its live ones.
+pub const ENDPOINT_ADDRESSES_MAX: usize = 16;
+
+/// Endpoints of one service.
+pub const ENDPOINTS_MAX: usize = 256;
+
+/// Services in one server.
+pub const SERVICES_MAX: usize = 200_000;
+
+/// Services in one chunk of a routing table: what a health transition recompiles.
+pub const CHUNK_SERVICES: usize = 256;
+
+/// Data centres.
+pub const DATACENTERS_MAX: usize = 1024;
+
+/// Regions that are defined or used, in all.
+pub const REGIONS_MAX: usize = 4096;
+
+/// Regions that one service may name: keeps outcomes of a map in 16 bits with `nearest` orders.
+pub const SERVICE_REGIONS_MAX: usize = 1024;
+
+/// Terms in the match rule of one region.
+pub const REGION_TERMS_MAX: usize = 4096;
+
+/// How deep match rules and pools may nest.
+pub const NESTING_MAX: usize = 8;
+
+/// Tiers of one region.
+pub const TIERS_MAX: usize = 32;
+
+/// Members of one pool.
+pub const POOL_MEMBERS_MAX: usize = 256;
+
+/// Variants of one plan: what `pick` walks for a sticky choice, so it bounds the time of an answer.
+pub const PLAN_VARIANTS_MAX: usize = 256;
+
+/// Operator networks, in all files.
+pub const NETWORKS_MAX: usize = 1_000_000;
+
+/// Distinct location maps in a table. Each distinct rule set costs one.
+pub const MAPS_MAX: usize = 512;
+
+/// Octets that all location maps of a table may take.
+pub const MAPS_LEN_MAX: usize = 1 << 30;
+
+/// Outcomes of one map: (region, order of the nearest data centres).
+pub const MAP_OUTCOMES_MAX: usize = 65_535;
+
+/// Data centres in a compiled `nearest` order; what lies behind them is tried by id.
+pub const NEAREST_ORDER_LEN: usize = 4;
+
+/// GeoIP databases that can be layered.
+pub const GEOIP_LAYERS_MAX: usize = 8;
+
+/// The largest GeoIP database read, in octets.
+pub const GEOIP_LEN_MAX: u64 = 1 << 30;
+
+/// The largest policy file, in octets.
+pub const POLICY_FILE_LEN_MAX: u64 = 64 << 20;
+
+/// The largest master file, in octets; a million names take about 60 MB.
+pub const ZONE_FILE_LEN_MAX: u64 = 4 << 30;
+
+/// How deep `$INCLUDE` may nest.
+pub const INCLUDE_DEPTH_MAX: usize = 8;
+
+/// How deep a YAML document may nest.
+pub const YAML_DEPTH_MAX: usize = 64;
+
+/// Nodes in one YAML document, aliases counted as often as they are used.
+pub const YAML_NODES_MAX: usize = 5_000_000;
+
+/// Diagnostics reported by one load; more are counted, not listed.
+pub const DIAGNOSTICS_MAX: usize = 200;
+
+/// Characters in an id (endpoint, data centre, region, check).
+pub const ID_LEN_MAX: usize = 128;
+
+/// Open TCP and TLS connections, in all.
+pub const STREAM_CONNECTIONS_MAX: usize = 4096;
+
+/// Open TCP connections of one client address.
+pub const STREAM_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
+
+/// Octets of finished answers that may wait for a slow TCP reader before we stop reading its queries.
+pub const STREAM_BACKLOG_LEN_MAX: usize = 64 << 10;
+
+/// How long a TCP connection may be idle (RFC 7766 §6.2.3).
+pub const STREAM_IDLE_S: u64 = 10;
+
+/// How long one write to a TCP peer may take.
+pub const STREAM_WRITE_S: u64 = 5;
+
+/// Worker threads.
+pub const WORKERS_MAX: usize = 256;
+
+/// Listening addresses.
+pub const LISTENERS_MAX: usize = 256;
+
+/// NSID in octets (RFC 5001 leaves it open); small, so that it never costs an answer its place.
+pub const NSID_LEN_MAX: usize = 64;
+
+const _: () = assert!(UDP_RESPONSE_LEN_MIN <= UDP_RESPONSE_LEN_DEFAULT);
+const _: () = assert!(UDP_RESPONSE_LEN_DEFAULT <= UDP_RESPONSE_LEN_MAX);
+const _: () = assert!(UDP_RESPONSE_LEN_MAX <= MESSAGE_LEN_MAX);
+const _: () = assert!(CLIENT_NODATA_TTL_MAX_S <= TTL_DEFAULT_S);
+const _: () = assert!(ENDPOINTS_MAX <= PLAN_VARIANTS_MAX);
+const _: () = assert!(MAP_OUTCOMES_MAX <= u16::MAX as usize);

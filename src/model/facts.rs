@@ -1,0 +1,242 @@
+//! What the world says: health as evidence, admin states, latches, overrides.
+//!
+//! Facts are an input of compile like the policy. "Down" and "ordered out" are different facts and stay
+//! so: health is evidence about addresses, admin state is an order about data centres and endpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use super::{CheckIx, DatacenterIx, EndpointIx, ObserverId, RegionIx, Revision, ServiceIx, Ttl, Weight};
+
+/// Health, as a probe or a combination of probes sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum State {
+    Up,
+    Down,
+    Unknown,
+}
+
+impl State {
+    /// As people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Up => "up",
+            State::Down => "down",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
+/// What one piece of evidence is about, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EvidenceKey {
+    /// The service.
+    pub service: ServiceIx,
+    /// Its endpoint.
+    pub endpoint: EndpointIx,
+    /// Which of its addresses: v4 in file order, then v6; 0 for a CNAME.
+    pub address: u16,
+    /// The check.
+    pub check: CheckIx,
+    /// Who looked.
+    pub observer: ObserverId,
+}
+
+/// Health evidence. What is not in it reads as `default`.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// For a check of which nothing is known.
+    pub default: State,
+    /// What observers reported.
+    pub states: BTreeMap<EvidenceKey, State>,
+}
+
+impl Evidence {
+    /// Nobody has looked: every check counts as up.
+    pub fn all_up() -> Evidence {
+        Evidence { default: State::Up, states: BTreeMap::new() }
+    }
+
+    /// What each observer says of one address and check, in the order of their ids.
+    pub fn observed(
+        &self,
+        service: ServiceIx,
+        endpoint: EndpointIx,
+        address: u16,
+        check: CheckIx,
+    ) -> impl Iterator<Item = (&ObserverId, State)> {
+        // Observer ids are not empty, so no key sorts before this one.
+        let first = (service, endpoint, address, check);
+        self.states
+            .range(Self::range(first)..)
+            .take_while(move |(key, _)| (key.service, key.endpoint, key.address, key.check) == first)
+            .map(|(key, state)| (&key.observer, *state))
+    }
+
+    fn range((service, endpoint, address, check): (ServiceIx, EndpointIx, u16, CheckIx)) -> EvidenceKey {
+        EvidenceKey { service, endpoint, address, check, observer: ObserverId::first() }
+    }
+}
+
+/// Whether operators let something answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Admin {
+    /// It may answer.
+    #[default]
+    In,
+    /// Ordered out; old answers have not all expired.
+    Draining,
+    /// Ordered out; no old answer is left.
+    Out,
+}
+
+/// A health state that an operator forced, over what probes see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Forced {
+    Up,
+    Down,
+}
+
+/// Which services and regions something is about. `None` is all, present and future.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// These services.
+    pub services: Option<BTreeSet<ServiceIx>>,
+    /// Clients of these regions; `None` inside the set is elsewhere.
+    pub regions: Option<BTreeSet<Option<RegionIx>>>,
+}
+
+impl Scope {
+    /// Everything.
+    pub fn all() -> Scope {
+        Scope::default()
+    }
+
+    /// True when it is about clients of `region` asking for `service`.
+    pub fn covers(&self, service: ServiceIx, region: Option<RegionIx>) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(&service))
+            && self.regions.as_ref().is_none_or(|regions| regions.contains(&region))
+    }
+
+    /// How narrow it is: the narrower wins. A scope that names services is narrower than one that does
+    /// not; among equals, one that names regions.
+    pub fn narrowness(&self) -> u8 {
+        2 * u8::from(self.services.is_some()) + u8::from(self.regions.is_some())
+    }
+}
+
+/// What a standing order says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverrideKind {
+    /// These data centres answer even when they are down, and nothing else does.
+    Pin {
+        /// One, or the members of a group.
+        to: BTreeSet<DatacenterIx>,
+        /// Only clients whom policy would give one of these move.
+        from: Option<BTreeSet<DatacenterIx>>,
+    },
+    /// These data centres answer before any geography.
+    Prefer {
+        /// One, or the members of a group.
+        to: BTreeSet<DatacenterIx>,
+        /// Only clients whom policy would give one of these move.
+        from: Option<BTreeSet<DatacenterIx>>,
+        /// The target has been down for the whole of `switch_hold`: policy's order applies again, with
+        /// `left` at the end.
+        yielded: bool,
+        /// The data centres that clients were moved away from.
+        left: BTreeSet<DatacenterIx>,
+    },
+    /// A planned preference: before the region's tiers, but behind the latch, and without a hold.
+    Schedule {
+        /// One, or the members of a group.
+        to: BTreeSet<DatacenterIx>,
+    },
+    /// Another weight.
+    Weight {
+        /// Of these endpoints, by service.
+        endpoints: BTreeSet<(ServiceIx, EndpointIx)>,
+        /// In place of the one that policy gives.
+        weight: Weight,
+    },
+    /// Another TTL.
+    Ttl(Ttl),
+}
+
+/// A standing order, with whom, why and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// What it says.
+    pub kind: OverrideKind,
+    /// For whom.
+    pub scope: Scope,
+    /// Its place in the log of orders: also its identity.
+    pub revision: Revision,
+    /// Who gave it, as claimed.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When it ends.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// A data centre that clients left because it was down: it stays behind the others until failback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latch {
+    /// Which.
+    pub datacenter: DatacenterIx,
+    /// For whom.
+    pub scope: Scope,
+}
+
+/// Whether a tier's entry condition holds now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryState {
+    /// It may be chosen.
+    Met,
+    /// It may not, and why.
+    Unmet(String),
+}
+
+/// Everything that compile takes besides files.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Health.
+    pub evidence: Evidence,
+    /// Data centres that are not simply in.
+    pub datacenters: BTreeMap<DatacenterIx, Admin>,
+    /// Endpoints that are not simply in.
+    pub endpoints: BTreeMap<(ServiceIx, EndpointIx), Admin>,
+    /// Forced states of whole data centres.
+    pub forced_datacenters: BTreeMap<DatacenterIx, Forced>,
+    /// Forced states of single endpoints; they win over their data centre's.
+    pub forced_endpoints: BTreeMap<(ServiceIx, EndpointIx), Forced>,
+    /// Latched data centres.
+    pub latches: Vec<Latch>,
+    /// Standing orders.
+    pub overrides: Vec<Override>,
+    /// Entry conditions by (service, region, position of the tier). What is missing reads as met when
+    /// the condition is only a delay, else as unmet.
+    pub entries: BTreeMap<(ServiceIx, Option<RegionIx>, u16), EntryState>,
+    /// The last order in force.
+    pub revision: Revision,
+}
+
+impl Facts {
+    /// No orders, and everything up.
+    pub fn all_up() -> Facts {
+        Facts {
+            evidence: Evidence::all_up(),
+            datacenters: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            forced_datacenters: BTreeMap::new(),
+            forced_endpoints: BTreeMap::new(),
+            latches: Vec::new(),
+            overrides: Vec::new(),
+            entries: BTreeMap::new(),
+            revision: Revision(0),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The vocabulary of Meridian as plain values.
+//!
+//! Everything here is what the files under `zones/` say once they have been checked, and what the
+//! world says about it (health, orders). The values are *resolved*: a tier names endpoints by index,
+//! an endpoint names its data centre by index, and no reference leads to nothing. Invalid states can
+//! not be built: [`Weight`], [`Ttl`], [`Name`] and the ids check on construction.
+//!
+//! - [`Name`], [`Ttl`], [`Weight`], ids and indices: the small change.
+//! - [`Place`], [`Expr`], [`Region`], [`Network`]: where clients are.
+//! - [`Service`], [`Endpoint`], [`Datacenter`], [`Pool`], [`Route`]: what the network team wrote.
+//! - [`Facts`]: what probes and operators say; an input of compile like the policy itself.
+//!
+//! Nothing here does I/O, looks at a clock, or knows how a table is laid out.
+
+mod check;
+mod datacenter;
+mod facts;
+mod id;
+mod name;
+mod number;
+mod origin;
+mod place;
+mod policy;
+mod service;
+
+pub use check::{Check, CheckExpr, CheckIx, Protocol};
+pub use datacenter::{Datacenter, Group, NamedDatacenters, resolve_datacenter};
+pub use facts::{Admin, EntryState, Evidence, EvidenceKey, Facts, Forced, Latch, Override, OverrideKind, Scope, State};
+pub use id::{CheckId, DatacenterId, EndpointId, GroupId, IdError, ObserverId, RegionId};
+pub use name::{Name, NameError};
+pub use number::{DatacenterIx, EndpointIx, Generation, NumberError, RegionIx, Revision, ServiceIx, Ttl, Weight};
+pub use origin::Origin;
+pub use place::{
+    Continent, Coordinates, CountryCode, Expr, Gazetteer, Network, Place, Region, RuleSet, Site, Term, fold,
+};
+pub use policy::{AllDown, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
+pub use service::{Data, Endpoint, Https, PolicySet, Service};

@@ -1,0 +1,132 @@
+//! Services, their endpoints, and the whole of what the files say.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{
+    Check, CheckExpr, Datacenter, DatacenterIx, EndpointId, EndpointIx, Group, Method, Name, Network, Origin, Policy,
+    Region, RuleSet, Site, Ttl, Weight,
+};
+
+/// What an endpoint answers with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Its live addresses; at least one address in all.
+    Addresses {
+        /// A records, in file order.
+        v4: Vec<Ipv4Addr>,
+        /// AAAA records, in file order.
+        v6: Vec<Ipv6Addr>,
+        /// How many of them must be usable for the endpoint to be.
+        min: u16,
+    },
+    /// A CNAME: it answers every type.
+    Cname(Name),
+}
+
+impl Data {
+    /// How many addresses, both families: v4 first, then v6. A CNAME counts as one: what is probed is
+    /// the name.
+    pub fn address_count(&self) -> usize {
+        match self {
+            Data::Addresses { v4, v6, .. } => v4.len() + v6.len(),
+            Data::Cname(_) => 1,
+        }
+    }
+}
+
+/// Addresses in a data centre, with weight and priority.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Unique in its service.
+    pub id: EndpointId,
+    /// Where it stands.
+    pub datacenter: DatacenterIx,
+    /// What it answers with.
+    pub data: Data,
+    /// Among members chosen at random or by hash.
+    pub weight: Weight,
+    /// Lower first; read by `priority` and by `/api/active-dc`.
+    pub priority: u32,
+    /// Its checks; empty: always up.
+    pub health: CheckExpr,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// Parameters of the HTTPS record of a service (RFC 9460): target `.`, priority 1, hints from the
+/// chosen endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// Protocol ids, in order of preference; may be empty.
+    pub alpn: Vec<String>,
+    /// The port, when it is not 443.
+    pub port: Option<u16>,
+}
+
+/// A name whose addresses are decided.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The name.
+    pub name: Name,
+    /// The zone that the file says it is in; checked against the zones that are loaded.
+    pub zone: Option<Name>,
+    /// The TTL of its answers.
+    pub ttl: Ttl,
+    /// By id, ascending. Not empty.
+    pub endpoints: Vec<Endpoint>,
+    /// Who gets what.
+    pub policy: Policy,
+    /// How many endpoints an answer names at most, 1 to [`crate::limits::ANSWERS_MAX`].
+    pub max_answers: u8,
+    /// The data centre whose switch means "back to policy".
+    pub home: Option<DatacenterIx>,
+    /// Answers type 65 when present.
+    pub https: Option<Https>,
+    /// Where its `domain` was written.
+    pub origin: Origin,
+}
+
+impl Service {
+    /// The endpoint.
+    pub fn endpoint(&self, ix: EndpointIx) -> &Endpoint {
+        &self.endpoints[ix.at()]
+    }
+
+    /// Every endpoint with its index.
+    pub fn endpoints(&self) -> impl Iterator<Item = (EndpointIx, &Endpoint)> {
+        self.endpoints.iter().enumerate().map(|(at, endpoint)| (EndpointIx::from_at(at), endpoint))
+    }
+
+    /// What its location map is made from. With `nearest` the sites are those of its endpoints' data
+    /// centres that have coordinates.
+    pub fn rule_set(&self, datacenters: &[Datacenter]) -> RuleSet {
+        let mut sites: Vec<Site> = Vec::new();
+        if self.policy.uses(Method::Nearest) {
+            sites.extend(self.endpoints.iter().filter_map(|endpoint| {
+                let datacenter = &datacenters[endpoint.datacenter.at()];
+                let at = datacenter.at?;
+                Some(Site { datacenter: endpoint.datacenter, at, bias_km: datacenter.bias_km })
+            }));
+            sites.sort_unstable();
+            sites.dedup();
+        }
+        RuleSet { regions: self.policy.routes.iter().filter_map(|route| route.region).collect(), sites }
+    }
+}
+
+/// Everything that the policy files say, resolved.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    /// By id, ascending.
+    pub datacenters: Vec<Datacenter>,
+    /// By id, ascending.
+    pub groups: Vec<Group>,
+    /// Every region that is defined or used. [`super::RegionIx`] points here.
+    pub regions: Vec<Region>,
+    /// What operators say of networks.
+    pub networks: Vec<Network>,
+    /// Every health check. [`super::CheckIx`] points here.
+    pub checks: Vec<Check>,
+    /// By name in canonical order, so that indices do not depend on file names.
+    pub services: Vec<Service>,
+}

@@ -1,0 +1,191 @@
+//! Publishing: one pointer, one writer, many readers.
+//!
+//! [`Publisher`] is the writer's; there is one. A [`Reader`] keeps its own reference to the newest table
+//! and looks for a newer one at the start of each batch: one load of a pointer that rarely changes.
+//!
+//! - **Acknowledging.** A reader posts, in a slot of its own, the generation that it works with, or that
+//!   it rests. An order is acknowledged when no reader works with an older table.
+//! - **Freeing.** The publisher keeps each retired table until its own reference is the last. So a reader
+//!   never drops a last reference and never pays for freeing a table. A reader holds at most one table,
+//!   so there is at most one retired table for each reader.
+//!
+//! A slot is written by one reader alone and lies on cache lines of its own.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+
+use super::RoutingTable;
+use crate::limits::WORKERS_MAX;
+use crate::model::Generation;
+
+/// Posted by a reader that works with no table.
+const RESTING: u64 = u64::MAX;
+
+/// Two cache lines, because processors fetch them in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot(AtomicU64);
+
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwap<RoutingTable>,
+    slots: Box<[Slot]>,
+    free: Mutex<Vec<usize>>,
+}
+
+/// The writer's end.
+#[derive(Debug)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+    retired: Vec<Arc<RoutingTable>>,
+}
+
+impl Publisher {
+    /// Starts with `table`.
+    pub fn new(table: RoutingTable) -> Publisher {
+        let slots: Box<[Slot]> = (0..WORKERS_MAX).map(|_| Slot(AtomicU64::new(RESTING))).collect();
+        let free = Mutex::new((0..slots.len()).rev().collect());
+        let shared = Shared { current: ArcSwap::from_pointee(table), slots, free };
+        Publisher { shared: Arc::new(shared), retired: Vec::new() }
+    }
+
+    /// Makes `table` the one that answers, from the next batch of every reader on. The one before is kept
+    /// until no reader holds it.
+    pub fn publish(&mut self, table: RoutingTable) {
+        self.retired.push(self.shared.current.swap(Arc::new(table)));
+        self.reclaim();
+    }
+
+    /// Frees the retired tables that no reader holds; says how many are left.
+    pub fn reclaim(&mut self) -> usize {
+        // Nobody can take a new reference to a table that is no longer current, so a count of one stays one.
+        self.retired.retain(|table| Arc::strong_count(table) > 1);
+        self.retired.len()
+    }
+
+    /// True when no reader works with a table older than `generation`.
+    pub fn is_everywhere(&self, generation: Generation) -> bool {
+        self.shared.slots.iter().all(|slot| slot.0.load(Ordering::SeqCst) >= generation.0)
+    }
+
+    /// The table that answers now.
+    pub fn current(&self) -> Arc<RoutingTable> {
+        self.shared.current.load_full()
+    }
+
+    /// From which readers are made.
+    pub fn subscription(&self) -> Subscription {
+        Subscription { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// From which readers are made.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    shared: Arc<Shared>,
+}
+
+impl Subscription {
+    /// A reader, for one thread; `None` when [`WORKERS_MAX`] are in use. Dropping it frees its place.
+    pub fn reader(&self) -> Option<Reader> {
+        let slot = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        Some(Reader { cache: Cache::new(Pointer(Arc::clone(&self.shared))), shared: Arc::clone(&self.shared), slot })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Pointer(Arc<Shared>);
+
+impl Deref for Pointer {
+    type Target = ArcSwap<RoutingTable>;
+
+    fn deref(&self) -> &ArcSwap<RoutingTable> {
+        &self.0.current
+    }
+}
+
+/// One thread's view of the pointer.
+#[derive(Debug)]
+pub struct Reader {
+    cache: Cache<Pointer, Arc<RoutingTable>>,
+    shared: Arc<Shared>,
+    slot: usize,
+}
+
+impl Reader {
+    /// The newest table, for one batch of queries: everything in the batch is answered from it. Call
+    /// [`Reader::rest`] before waiting for the next batch.
+    pub fn work(&mut self) -> &RoutingTable {
+        let slot = &self.shared.slots[self.slot].0;
+        // Post "something old" before looking: a writer that then finds this slot resting has already
+        // swapped the pointer that is loaded next.
+        slot.store(0, Ordering::SeqCst);
+        let table = self.cache.load();
+        slot.store(table.generation().0, Ordering::SeqCst);
+        table
+    }
+
+    /// Says that no answer is being made. Cheap, and not needed between two batches that follow at once.
+    pub fn rest(&self) {
+        self.shared.slots[self.slot].0.store(RESTING, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.rest();
+        self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(generation: u64) -> RoutingTable {
+        RoutingTable { generation: Generation(generation), ..RoutingTable::empty() }
+    }
+
+    #[test]
+    fn a_retired_table_is_kept_while_a_reader_holds_it_and_freed_by_the_publisher() {
+        let mut publisher = Publisher::new(table(1));
+        let mut reader = publisher.subscription().reader().unwrap();
+        assert_eq!(reader.work().generation(), Generation(1));
+        publisher.publish(table(2));
+        publisher.publish(table(3));
+        assert_eq!(publisher.reclaim(), 1, "generation 1 is held, generation 2 was seen by nobody");
+        reader.rest();
+        assert_eq!(publisher.reclaim(), 1, "a resting reader still holds its table");
+        assert_eq!(reader.work().generation(), Generation(3));
+        assert_eq!(publisher.reclaim(), 0);
+    }
+
+    #[test]
+    fn an_order_is_everywhere_when_no_reader_works_with_an_older_table() {
+        let mut publisher = Publisher::new(table(1));
+        let mut busy = publisher.subscription().reader().unwrap();
+        let mut resting = publisher.subscription().reader().unwrap();
+        busy.work();
+        resting.work();
+        resting.rest();
+        publisher.publish(table(2));
+        assert!(!publisher.is_everywhere(Generation(2)));
+        busy.work();
+        assert!(publisher.is_everywhere(Generation(2)));
+        drop(busy);
+        assert!(publisher.is_everywhere(Generation(99)));
+    }
+
+    #[test]
+    fn readers_are_bounded_and_their_places_return() {
+        let publisher = Publisher::new(table(1));
+        let readers: Vec<Reader> = std::iter::from_fn(|| publisher.subscription().reader()).collect();
+        assert_eq!(readers.len(), WORKERS_MAX);
+        drop(readers);
+        assert!(publisher.subscription().reader().is_some());
+    }
+}
