@@ -10,7 +10,16 @@
 //! ```
 
 pub mod answer;
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod diag;
+pub mod geo;
 pub mod limits;
 pub mod model;
+pub mod serve;
+pub mod steer;
+pub mod sys;
 pub mod table;
+pub mod wire;
+pub mod zone;

@@ -22,6 +22,7 @@ mod origin;
 mod place;
 mod policy;
 mod service;
+mod settings;
 
 pub use check::{Check, CheckExpr, CheckIx, Protocol};
 pub use datacenter::{Datacenter, Group, NamedDatacenters, resolve_datacenter};
@@ -35,3 +36,4 @@ pub use place::{
 };
 pub use policy::{AllDown, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
 pub use service::{Data, Endpoint, Https, PolicySet, Service};
+pub use settings::Settings;

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn table(generation: u64) -> RoutingTable {
-        RoutingTable { generation: Generation(generation), ..RoutingTable::empty() }
+        RoutingTable { generation: Generation(generation) }
     }
 
     #[test]

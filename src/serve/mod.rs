@@ -1,0 +1,1 @@
+//! Front doors: UDP workers, TCP, DNS over TLS.

@@ -1,0 +1,1 @@
+//! The only unsafe code: batched datagrams and socket options.

@@ -1,0 +1,1 @@
+//! Master files and the names in them.
