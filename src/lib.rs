@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod diag;
 pub mod geo;
+pub mod health;
 pub mod limits;
 pub mod model;
 pub mod serve;
