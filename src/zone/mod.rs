@@ -29,10 +29,14 @@
 //! answers, and does not write messages.
 
 mod build;
+mod check;
 mod find;
+mod findings;
+mod lex;
 mod name;
 mod parse;
 mod parsed;
+mod rdata;
 mod rrset;
 mod rtype;
 mod service;
