@@ -1,0 +1,129 @@
+//! Which names a message holds, and where: what compression points to (RFC 1035 §4.1.4).
+//!
+//! The table is small, of fixed size, and lives on the stack. Each entry is one suffix of a name that
+//! was written out, with its length and a few bits of its first label; both are compared before the
+//! message is looked at. When the table is full, later names are simply compressed less.
+//!
+//! The question's name and its ancestors are not in the table: [`QName`] knows where they begin, and most
+//! names in a reply end in one of them.
+
+use super::qname::QName;
+use super::rrset::QUESTION_POINTER;
+use super::{HEADER_LEN, name};
+
+/// Suffixes remembered. A referral to 13 servers in one zone, with glue, takes 14.
+const SUFFIXES_MAX: usize = 64;
+
+/// Pointers have 14 bits.
+const POINTER_END: usize = 0x4000;
+
+#[derive(Clone, Copy, Default)]
+struct Suffix {
+    at: u16,
+    /// Octets when uncompressed.
+    len: u8,
+    hint: u8,
+}
+
+/// The names written so far.
+pub(super) struct Suffixes {
+    entries: [Suffix; SUFFIXES_MAX],
+    len: usize,
+}
+
+impl Suffixes {
+    pub(super) fn new() -> Suffixes {
+        Suffixes { entries: [Suffix::default(); SUFFIXES_MAX], len: 0 }
+    }
+
+    /// How many are known; for [`Suffixes::forget`].
+    pub(super) fn mark(&self) -> usize {
+        self.len
+    }
+
+    /// Forgets those that were added since `mark`.
+    pub(super) fn forget(&mut self, mark: usize) {
+        self.len = mark;
+    }
+
+    /// Notes that `suffix` begins at `at` in the message.
+    pub(super) fn add(&mut self, suffix: &[u8], at: usize) {
+        let (Ok(at), Ok(len)) = (u16::try_from(at), u8::try_from(suffix.len())) else { return };
+        if usize::from(at) >= POINTER_END {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(self.len) {
+            *entry = Suffix { at, len, hint: hint(suffix) };
+            self.len += 1;
+        }
+    }
+
+    /// Where `message` already holds `suffix`, which is not the root, as a pointer to it.
+    pub(super) fn find(&self, suffix: &[u8], qname: &QName, message: &[u8]) -> Option<[u8; 2]> {
+        if let Some(skip) = qname.wire_len().checked_sub(suffix.len())
+            && name::eq(qname.suffix(skip), suffix)
+            && qname.suffix_offsets().contains(&(skip as u8))
+        {
+            return Some(question_pointer(skip));
+        }
+        let hint = hint(suffix);
+        let entry = self.entries[..self.len].iter().find(|entry| {
+            usize::from(entry.len) == suffix.len() && entry.hint == hint && is_at(message, entry.at.into(), suffix)
+        })?;
+        Some(pointer(entry.at))
+    }
+}
+
+/// A pointer to the ancestor of the question's name that begins `skip` octets into it, at most 254.
+pub(super) fn question_pointer(skip: usize) -> [u8; 2] {
+    let [high, low] = QUESTION_POINTER;
+    debug_assert!(skip + HEADER_LEN < POINTER_END);
+    let at = u16::from_be_bytes([high, low]) + skip as u16;
+    at.to_be_bytes()
+}
+
+fn pointer(at: u16) -> [u8; 2] {
+    (0xc000 | at).to_be_bytes()
+}
+
+/// A pointer to `at`, if pointers reach so far.
+pub(super) fn pointer_to(at: usize) -> Option<[u8; 2]> {
+    u16::try_from(at).ok().filter(|&at| usize::from(at) < POINTER_END).map(pointer)
+}
+
+/// The same for names that are equal: folds too much (`@` and backquote), never too little.
+fn hint(suffix: &[u8]) -> u8 {
+    let len = suffix.first().copied().unwrap_or(0);
+    let octet = |at: usize| suffix.get(at).map_or(0, |octet| octet | 0x20);
+    len ^ octet(1).rotate_left(2) ^ octet(usize::from(len)).rotate_left(5)
+}
+
+/// True when the name that begins at `at` in our own message, pointers followed, is `name`.
+fn is_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+    loop {
+        match message.get(at..) {
+            Some(&[high @ 0xc0..=0xff, low, ..]) => {
+                let target = usize::from(u16::from_be_bytes([high & 0x3f, low]));
+                if target >= at {
+                    return false; // we never write that; here so that the loop ends in any case
+                }
+                at = target;
+            }
+            Some(&[len, ref rest @ ..]) => {
+                let label = 1 + usize::from(len);
+                let Some((head, tail)) = name.split_at_checked(label) else { return false };
+                if head[0] != len
+                    || !rest.get(..label - 1).is_some_and(|octets| octets.eq_ignore_ascii_case(&head[1..]))
+                {
+                    return false;
+                }
+                if len == 0 {
+                    return tail.is_empty();
+                }
+                name = tail;
+                at += label;
+            }
+            _ => return false,
+        }
+    }
+}
