@@ -118,6 +118,20 @@ pub const ZONE_FILE_LEN_MAX: u64 = 4 << 30;
 /// How deep `$INCLUDE` may nest.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
 
+/// Files that one master file may include, in all; together they are bounded by [`ZONE_FILE_LEN_MAX`].
+pub const INCLUDE_FILES_MAX: usize = 4096;
+
+/// Octets in one entry of a master file: the longest record data, each octet as `\DDD`, and as much again
+/// for layout. What is longer is a parenthesis that was never closed.
+pub const ZONE_ENTRY_LEN_MAX: usize = 8 * MESSAGE_LEN_MAX;
+
+/// Unclosed parentheses after which the rest of a master file is not read: each costs a second look at up to
+/// [`ZONE_ENTRY_LEN_MAX`] octets.
+pub const ZONE_UNCLOSED_MAX: usize = 16;
+
+/// Octets of one RRset in stored form: with header and question it must fit one message.
+pub const RRSET_LEN_MAX: usize = MESSAGE_LEN_MAX - 12 - NAME_LEN_MAX - 4;
+
 /// How deep a YAML document may nest.
 pub const YAML_DEPTH_MAX: usize = 64;
 
