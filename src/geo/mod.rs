@@ -1,1 +1,3 @@
 //! Where addresses are.
+
+pub mod catalogue;
