@@ -109,6 +109,10 @@ pub const GEOIP_LAYERS_MAX: usize = 8;
 /// The largest GeoIP database read, in octets.
 pub const GEOIP_LEN_MAX: u64 = 1 << 30;
 
+/// Rows of one CSV file or networks of one database that `geo import` and `geo build` read: a full city
+/// database has 6.3 million.
+pub const GEOIP_ROWS_MAX: usize = 16_000_000;
+
 /// The largest policy file, in octets.
 pub const POLICY_FILE_LEN_MAX: u64 = 64 << 20;
 

@@ -37,6 +37,11 @@ pub fn subdivision(country: CountryCode, code_or_name: &str) -> Option<&'static 
     by_code.or_else(|| of_country.by_code.get(&*folded)).copied().or_else(|| named(of_country.by_name.get(&*folded)))
 }
 
+/// The usual English or own name of a subdivision, by its full code: `CN-BJ` → `Beijing`.
+pub fn subdivision_name(code: &str) -> Option<&'static str> {
+    tables().usual_names.get(code).copied()
+}
+
 /// The continent that GeoIP data gives a country. `None` for a code that is not assigned.
 pub fn continent(country: CountryCode) -> Option<Continent> {
     tables().countries.get(&country).map(|country| country.continent)
@@ -143,6 +148,14 @@ mod tests {
         assert_eq!(subdivision(cc("CN"), "山西"), Some("CN-SX"));
         assert_eq!(subdivision(cc("CN"), "Atlantis"), None);
         assert_eq!(subdivision(cc("CN"), ""), None);
+    }
+
+    #[test]
+    fn a_subdivisions_usual_name_leads_back_to_its_code() {
+        assert_eq!(subdivision_name("CN-BJ"), Some("Beijing"));
+        assert_eq!(subdivision_name("US-CA"), Some("California"));
+        assert_eq!(subdivision_name("CN-11"), None);
+        assert_eq!(subdivision(cc("CN"), subdivision_name("CN-XZ").unwrap()), Some("CN-XZ"));
     }
 
     #[test]

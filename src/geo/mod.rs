@@ -1,3 +1,5 @@
 //! Where addresses are.
 
+pub mod build;
 pub mod catalogue;
+pub mod import;

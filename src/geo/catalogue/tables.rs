@@ -48,6 +48,8 @@ pub(super) struct Tables {
     /// What a bare name means, over all countries.
     pub(super) subdivision_by_name: HashMap<Arc<str>, Named>,
     /// By full code.
+    pub(super) usual_names: HashMap<&'static str, &'static str>,
+    /// By full code.
     pub(super) centres: HashMap<&'static str, Coordinates>,
     pub(super) isps: HashMap<Arc<str>, &'static str>,
     /// Every name that is found, in the order of the files.
@@ -159,6 +161,9 @@ impl Tables {
     /// Decides what each name means in its country, then what it means alone. China's provinces are
     /// claimed first and keep their names.
     fn settle(&mut self, mut claims: Vec<Claim>) {
+        for claim in &claims {
+            self.usual_names.entry(claim.code).or_insert(claim.name);
+        }
         claims.sort_by_key(|claim| claim.class);
         let mut classes: HashMap<(CountryCode, Arc<str>), u8> = HashMap::new();
         for claim in &claims {
