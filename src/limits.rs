@@ -109,8 +109,33 @@ pub const GEOIP_LAYERS_MAX: usize = 8;
 /// The largest GeoIP database read, in octets.
 pub const GEOIP_LEN_MAX: u64 = 1 << 30;
 
-/// Rows of one CSV file or networks of one database that `geo import` and `geo build` read: a full city
-/// database has 6.3 million.
+/// Nodes of a GeoIP database's search tree visited by its walk, for each node that it says it has. A tree
+/// visits each once; writers that share equal branches visit some more; a cycle visits without end.
+pub const GEOIP_STEPS_PER_NODE_MAX: u64 = 4;
+
+/// Visits that even a tiny search tree may take: one whose equal branches are all shared.
+pub const GEOIP_STEPS_MIN: u64 = 1 << 16;
+
+/// Networks of one family in one GeoIP database; the largest city files have 4 million. 20 octets each.
+pub const GEOIP_NETWORKS_MAX: usize = 32 << 20;
+
+/// Entries in one map or list of a GeoIP record; the richest have two dozen. Without it a small file of
+/// shared maps could keep a load busy for hours.
+pub const GEOIP_RECORD_ENTRIES_MAX: usize = 256;
+
+/// How deep the fields of a GeoIP record that are read may nest; GeoIP2 needs 4.
+pub const GEOIP_RECORD_DEPTH_MAX: usize = 6;
+
+/// Octets in the name of a place or provider; longer ones are taken for garbage and left out.
+pub const PLACE_TEXT_LEN_MAX: usize = 256;
+
+/// Names of the loaded data that "did you mean" looks through.
+pub const GAZETTEER_NAMES_MAX: usize = 100_000;
+
+/// Sites that one `nearest` order chooses among: their positions are octets, and 0xff is padding.
+pub const NEAREST_SITES_MAX: usize = 255;
+
+/// Lines of one CSV file that `geo import` reads: a full city database has 6.3 million networks.
 pub const GEOIP_ROWS_MAX: usize = 16_000_000;
 
 /// The largest policy file, in octets.

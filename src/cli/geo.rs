@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::geo::{build, import};
+use crate::geo::{Database, build, import};
 use crate::limits;
 
 /// Look into GeoIP databases, build and convert them.
@@ -94,15 +94,13 @@ pub fn run(args: &GeoArgs) -> ExitCode {
 
 fn run_build(args: &BuildArgs) -> Result<(), String> {
     let began = Instant::now();
-    let country = read(&args.country)?;
+    let country = Database::read(&args.country).map_err(|error| error.to_string())?;
     let china = read(&args.china)?;
     let detail = build::Detail { min_prefix: args.min_prefix, epoch_s: args.epoch };
-    let bar = Bar::new("networks");
+    let bar = Bar::new("segments");
     let world = build::world(&country, &china, detail, &mut |done, of| bar.show(done, of)).map_err(|error| {
         let file = match &error {
-            build::BuildError::Country(_) | build::BuildError::NoCountry { .. } | build::BuildError::Endless { .. } => {
-                &args.country
-            }
+            build::BuildError::NoCountry => &args.country,
             build::BuildError::China(_) => &args.china,
             build::BuildError::Draft(_) => &args.out,
         };

@@ -14,20 +14,19 @@
 //! into the database is an argument.
 
 mod draft;
-mod spans;
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
-use ipnet::IpNet;
-use maxminddb::{MaxMindDbError, PathElement, Reader, WithinOptions};
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
-use crate::geo::catalogue;
-use crate::geo::import::{Ip2regionError, Ip2regionFile};
-use crate::limits;
+use super::catalogue;
+use super::database::Database;
+use super::import::{Ip2regionError, Ip2regionFile};
+use super::segments::{Bits, Segments};
 use crate::model::{CountryCode, Place};
 
 pub use draft::{Draft, DraftError};
-use spans::Spans;
 
 /// Longer IPv6 networks are left out: providers are given a /32 or more.
 pub const V6_PREFIX_MAX: u8 = 32;
@@ -48,7 +47,7 @@ pub struct World {
     pub octets: Vec<u8>,
     /// The build time written into it, in seconds since 1970.
     pub epoch_s: u64,
-    /// Networks in it.
+    /// Networks put into it.
     pub networks: u64,
     /// IPv4 addresses outside China left out because their piece is small.
     pub left_out_v4: u64,
@@ -59,178 +58,132 @@ pub struct World {
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The country source does not read.
-    #[error("the country database does not read: {0}")]
-    Country(#[from] MaxMindDbError),
     /// The country source is a database of something else.
-    #[error("the country database names no country in any of its {networks} networks")]
-    NoCountry {
-        /// How many were read.
-        networks: u64,
-    },
-    /// The country source's tree leads round in circles, or is larger than we take.
-    #[error("the country database has more networks than its {nodes} nodes can hold")]
-    Endless {
-        /// What its metadata says.
-        nodes: u32,
-    },
+    #[error("names no country in any of its records")]
+    NoCountry,
     /// The China source does not read.
-    #[error("the China database does not read: {0}")]
+    #[error(transparent)]
     China(#[from] Ip2regionError),
     /// The result can not be written as .mmdb.
     #[error(transparent)]
     Draft(#[from] DraftError),
 }
 
-/// How far the work is: done, and of how much, in networks. Called now and then.
+/// How far the work is: done, and of how much. Called now and then.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// What is known of a piece of China.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Province {
-    code: Option<&'static str>,
-    /// As the source has it: translated once a distinct place is made.
-    isp: Option<u32>,
-}
-
-/// Builds the world database from an .mmdb of countries (`country_code`, or `country.iso_code`) and an
+/// Builds the world database from a database of countries, of any schema, and the octets of an
 /// `ip2region.db`.
-pub fn world(country: &[u8], china: &[u8], detail: Detail, progress: Progress<'_>) -> Result<World, BuildError> {
-    let countries = Reader::from_source(country)?;
-    let (v4, v6) = country_spans(&countries, progress)?;
-    let mut isps: Vec<&str> = Vec::new();
-    let provinces = province_spans(china, &mut isps)?;
+pub fn world(countries: &Database, china: &[u8], detail: Detail, progress: Progress<'_>) -> Result<World, BuildError> {
+    if countries.places.iter().all(|place| place.country.is_none()) {
+        return Err(BuildError::NoCountry);
+    }
+    let cn = china_code();
+    let (provinces, province_places) = provinces(china)?;
+    let country = |number: u32| countries.places[number as usize].country;
+    let in_china = |country: Option<CountryCode>| country.is_none_or(|country| country == cn);
 
-    let epoch_s = detail.epoch_s.unwrap_or(countries.metadata().build_epoch);
-    let mut draft = Draft::new("Meridian-World", "Countries of the world, provinces and providers of China", epoch_s);
-    let mut built = World { octets: Vec::new(), epoch_s, networks: 0, left_out_v4: 0, disputed_v4: 0 };
-    let china_code = CountryCode::new("CN").expect("two letters");
-
-    let mut merged: Spans<(CountryCode, Option<Province>)> = Spans::default();
-    v4.overlay(&provinces, |from, to, country, province| match (country, province) {
-        (None, None) => {}
-        (Some(code), province) if *code == china_code => merged.push(from, to, (china_code, province.copied())),
-        (None, Some(province)) => merged.push(from, to, (china_code, Some(*province))),
-        (Some(code), province) => {
-            if province.is_some() {
-                built.disputed_v4 += (to - from + 1) as u64;
-            }
-            merged.push(from, to, (*code, None));
+    let mut places = Numbered::default();
+    let v4 = Segments::overlay(&countries.v4, &provinces, |country_number, province| {
+        let country = country(country_number);
+        if province != 0 && in_china(country) {
+            places.number(province_places[province as usize].clone())
+        } else {
+            places.number(of_country(country))
         }
     });
-    let total = (merged.len() + v6.len()) as u64;
-    let mut done = 0_u64;
-    let mut step = |progress: &mut dyn FnMut(u64, u64)| {
+    let v6 = countries.v6.clone().map_values(|number| places.number(of_country(country(number))));
+    let disputed = Segments::overlay(&countries.v4, &provinces, |country_number, province| {
+        u32::from(province != 0 && !in_china(country(country_number)))
+    });
+
+    let epoch_s = detail.epoch_s.unwrap_or(countries.build_epoch_s());
+    let mut draft = Draft::new("Meridian-World", "Countries of the world, provinces and providers of China", epoch_s);
+    let (mut networks, mut left_out_v4, mut done) = (0, 0, 0);
+    let total = (v4.len() + v6.len()) as u64;
+    let mut step = || {
         done += 1;
-        if done.is_multiple_of(1024) {
+        if done % 1024 == 0 {
             progress(done, total);
         }
     };
-    for (from, to, (code, province)) in merged.iter() {
-        step(progress);
-        let place = place(*code, *province, &isps);
-        for net in spans::networks_v4(from, to) {
-            if *code != china_code && net.prefix_len() > detail.min_prefix {
-                built.left_out_v4 += 1 << (32 - net.prefix_len());
-                continue;
-            }
-            draft.insert(IpNet::V4(net), &place)?;
-            built.networks += 1;
-        }
-    }
-    for (from, to, code) in v6.iter() {
-        step(progress);
-        let place = place(*code, None, &isps);
-        for net in spans::networks_v6(from, to).filter(|net| net.prefix_len() <= V6_PREFIX_MAX) {
-            draft.insert(IpNet::V6(net), &place)?;
-            built.networks += 1;
-        }
-    }
-    built.octets = draft.finish()?;
-    Ok(built)
-}
-
-fn place(country: CountryCode, province: Option<Province>, isps: &[&str]) -> Place {
-    let isp = province.and_then(|province| province.isp).map(|at| isps[at as usize]);
-    Place {
-        continent: catalogue::continent(country),
-        country: Some(country),
-        subdivision: province.and_then(|province| province.code).map(Into::into),
-        isp: isp.map(|name| catalogue::isp_alias(name).unwrap_or(name).into()),
-        ..Place::default()
-    }
-}
-
-/// What a database of countries says, by family.
-type CountrySpans = (Spans<CountryCode>, Spans<CountryCode>);
-
-fn country_spans(reader: &Reader<&[u8]>, progress: Progress<'_>) -> Result<CountrySpans, BuildError> {
-    let nodes = reader.metadata().node_count;
-    // A tree of n nodes has at most n + 1 leaves. One that has more leads round in circles.
-    let leaves_max = (nodes as usize + 1).min(limits::GEOIP_ROWS_MAX);
-    let (mut v4, mut v6) = (Spans::default(), Spans::default());
-    let mut networks = 0_usize;
-    for found in reader.networks(WithinOptions::default())? {
-        let found = found?;
-        networks += 1;
-        if networks > leaves_max {
-            return Err(BuildError::Endless { nodes });
-        }
-        if networks.is_multiple_of(1024) {
-            progress(networks as u64, u64::from(nodes));
-        }
-        let flat = found.decode_path::<&str>(&[PathElement::Key("country_code")]).ok().flatten();
-        let nested = || {
-            let path = [PathElement::Key("country"), PathElement::Key("iso_code")];
-            found.decode_path::<&str>(&path).ok().flatten()
-        };
-        let Some(code) = flat.or_else(nested).and_then(CountryCode::new) else { continue };
-        let network = found.network()?;
-        match (network.ip(), network.prefix()) {
-            (IpAddr::V4(ip), prefix) => {
-                let from = u128::from(u32::from(ip));
-                v4.push(from, from | low_ones(32 - u32::from(prefix)), code);
-            }
-            // IPv4 lives in the first /96 of an IPv6 tree.
-            (IpAddr::V6(ip), prefix) if u128::from(ip) >> 32 == 0 && prefix >= 96 => {
-                let from = u128::from(ip);
-                v4.push(from, from | low_ones(128 - u32::from(prefix)), code);
-            }
-            (IpAddr::V6(ip), prefix) => {
-                let from = u128::from(ip);
-                v6.push(from, from | low_ones(128 - u32::from(prefix)), code);
-            }
-        }
-    }
-    if v4.len() + v6.len() == 0 {
-        return Err(BuildError::NoCountry { networks: networks as u64 });
-    }
-    Ok((v4, v6))
-}
-
-/// A number of ones at the low end.
-fn low_ones(count: u32) -> u128 {
-    u128::MAX.checked_shr(128 - count).unwrap_or(0)
-}
-
-/// The rows of ip2region that are in mainland China. Providers are numbered in `isps`.
-fn province_spans<'a>(china: &'a [u8], isps: &mut Vec<&'a str>) -> Result<Spans<Province>, BuildError> {
-    let mut numbers = std::collections::HashMap::new();
-    let mut spans = Spans::default();
-    let cn = CountryCode::new("CN").expect("two letters");
-    for row in Ip2regionFile::open(china)?.rows() {
-        let row = row?;
-        if row.country() != Some(cn) {
+    for (from, to, number) in spans(&v4) {
+        step();
+        let place = places.place(number);
+        if place.is_unknown() {
             continue;
         }
-        let isp = row.isp.map(|name| {
-            *numbers.entry(name).or_insert_with(|| {
-                isps.push(name);
-                u32::try_from(isps.len() - 1).expect("fewer than rows, and rows are counted in 24 bits")
-            })
-        });
-        let code = row.province.and_then(|province| catalogue::subdivision(cn, province));
-        spans.push(u32::from(row.start).into(), u32::from(row.end).into(), Province { code, isp });
+        for net in Ipv4Subnets::new(from.into(), to.into(), 0) {
+            if place.country != Some(cn) && net.prefix_len() > detail.min_prefix {
+                left_out_v4 += 1 << (32 - net.prefix_len());
+                continue;
+            }
+            draft.insert(IpNet::V4(net), place)?;
+            networks += 1;
+        }
     }
-    Ok(spans)
+    for (from, to, number) in spans(&v6) {
+        step();
+        let place = places.place(number);
+        if place.is_unknown() {
+            continue;
+        }
+        let nets = Ipv6Subnets::new(Ipv6Addr::from(from), Ipv6Addr::from(to), 0);
+        for net in nets.filter(|net| net.prefix_len() <= V6_PREFIX_MAX) {
+            draft.insert(IpNet::V6(net), place)?;
+            networks += 1;
+        }
+    }
+    let disputed_v4 = spans(&disputed).map(|(from, to, is)| u64::from(is) * (u64::from(to - from) + 1)).sum();
+    Ok(World { octets: draft.finish()?, epoch_s, networks, left_out_v4, disputed_v4 })
+}
+
+fn china_code() -> CountryCode {
+    CountryCode::new("CN").expect("two letters")
+}
+
+fn of_country(country: Option<CountryCode>) -> Place {
+    Place { continent: country.and_then(catalogue::continent), country, ..Place::default() }
+}
+
+/// What ip2region says of mainland China, without cities: segments of numbered places, 0 for nothing.
+fn provinces(china: &[u8]) -> Result<(Segments<u32>, Vec<Place>), Ip2regionError> {
+    let mut places = Numbered::default();
+    let mut segments = Segments::uniform(places.number(Place::default()));
+    for row in Ip2regionFile::open(china)?.rows() {
+        let row = row?;
+        if row.country() == Some(china_code()) {
+            segments.set_from(u32::from(row.start), places.number(Place { city: None, ..row.place() }));
+            if let Some(next) = Bits::next(u32::from(row.end)) {
+                segments.set_from(next, 0);
+            }
+        }
+    }
+    Ok((segments, places.places))
+}
+
+/// Distinct places by number.
+#[derive(Default)]
+struct Numbered {
+    places: Vec<Place>,
+    numbers: HashMap<Place, u32>,
+}
+
+impl Numbered {
+    fn number(&mut self, place: Place) -> u32 {
+        *self.numbers.entry(place).or_insert_with_key(|place| {
+            self.places.push(place.clone());
+            u32::try_from(self.places.len() - 1).expect("fewer places than networks, which are bounded below 2^32")
+        })
+    }
+
+    fn place(&self, number: u32) -> &Place {
+        &self.places[number as usize]
+    }
+}
+
+/// Segments as first address, last address, value.
+fn spans<B: Bits>(segments: &Segments<B>) -> impl Iterator<Item = (B, B, u32)> + '_ {
+    let ends = segments.iter().skip(1).map(|(start, _)| start.previous().unwrap_or(B::ZERO)).chain([B::LAST]);
+    segments.iter().zip(ends).map(|((start, value), end)| (start, end, value))
 }
