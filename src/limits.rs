@@ -153,6 +153,34 @@ pub const YAML_DEPTH_MAX: usize = 64;
 /// Nodes in one YAML document, aliases counted as often as they are used.
 pub const YAML_NODES_MAX: usize = 5_000_000;
 
+/// Health checks, shared ones and those of single services: their indices have 16 bits.
+pub const CHECKS_MAX: usize = 65_535;
+
+/// The shortest interval between probes: ten a second an address is what a small back end bears.
+pub const CHECK_INTERVAL_MIN_MS: u64 = 100;
+
+/// The longest interval between probes, and the longest a probe may take: what is looked at less often
+/// is not watched.
+pub const CHECK_INTERVAL_MAX_MS: u64 = 3_600_000;
+
+/// Consecutive results that a check may ask for before it believes them.
+pub const CHECK_THRESHOLD_MAX: u64 = 100;
+
+/// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
+pub const DELAY_MAX_MS: u64 = 604_800_000;
+
+/// Files read from one directory: a service each, and the shared ones.
+pub const DIRECTORY_FILES_MAX: usize = SERVICES_MAX + 10_000;
+
+/// Octets read from one directory, all files together.
+pub const DIRECTORY_LEN_MAX: u64 = 8 << 30;
+
+/// Names compared by one load in search of the nearest: suggestions must not cost more than the load.
+pub const NEAREST_COMPARISONS_MAX: usize = 2_000_000;
+
+/// The largest server configuration file, in octets.
+pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
+
 /// Diagnostics reported by one load; more are counted, not listed.
 pub const DIAGNOSTICS_MAX: usize = 200;
 
@@ -189,3 +217,6 @@ const _: () = assert!(UDP_RESPONSE_LEN_MAX <= MESSAGE_LEN_MAX);
 const _: () = assert!(CLIENT_NODATA_TTL_MAX_S <= TTL_DEFAULT_S);
 const _: () = assert!(ENDPOINTS_MAX <= PLAN_VARIANTS_MAX);
 const _: () = assert!(MAP_OUTCOMES_MAX <= u16::MAX as usize);
+const _: () = assert!(CHECKS_MAX <= u16::MAX as usize);
+const _: () = assert!(DATACENTERS_MAX <= u16::MAX as usize);
+const _: () = assert!(REGIONS_MAX <= u16::MAX as usize);
