@@ -109,6 +109,35 @@ pub const GEOIP_LAYERS_MAX: usize = 8;
 /// The largest GeoIP database read, in octets.
 pub const GEOIP_LEN_MAX: u64 = 1 << 30;
 
+/// Nodes of a GeoIP database's search tree visited by its walk, for each node that it says it has. A tree
+/// visits each once; writers that share equal branches visit some more; a cycle visits without end.
+pub const GEOIP_STEPS_PER_NODE_MAX: u64 = 4;
+
+/// Visits that even a tiny search tree may take: one whose equal branches are all shared.
+pub const GEOIP_STEPS_MIN: u64 = 1 << 16;
+
+/// Networks of one family in one GeoIP database; the largest city files have 4 million. 20 octets each.
+pub const GEOIP_NETWORKS_MAX: usize = 32 << 20;
+
+/// Entries in one map or list of a GeoIP record; the richest have two dozen. Without it a small file of
+/// shared maps could keep a load busy for hours.
+pub const GEOIP_RECORD_ENTRIES_MAX: usize = 256;
+
+/// How deep the fields of a GeoIP record that are read may nest; GeoIP2 needs 4.
+pub const GEOIP_RECORD_DEPTH_MAX: usize = 6;
+
+/// Octets in the name of a place or provider; longer ones are taken for garbage and left out.
+pub const PLACE_TEXT_LEN_MAX: usize = 256;
+
+/// Names of the loaded data that "did you mean" looks through.
+pub const GAZETTEER_NAMES_MAX: usize = 100_000;
+
+/// Sites that one `nearest` order chooses among: their positions are octets, and 0xff is padding.
+pub const NEAREST_SITES_MAX: usize = 255;
+
+/// Lines of one CSV file that `geo import` reads: a full city database has 6.3 million networks.
+pub const GEOIP_ROWS_MAX: usize = 16_000_000;
+
 /// The largest policy file, in octets.
 pub const POLICY_FILE_LEN_MAX: u64 = 64 << 20;
 
@@ -137,6 +166,34 @@ pub const YAML_DEPTH_MAX: usize = 64;
 
 /// Nodes in one YAML document, aliases counted as often as they are used.
 pub const YAML_NODES_MAX: usize = 5_000_000;
+
+/// Health checks, shared ones and those of single services: their indices have 16 bits.
+pub const CHECKS_MAX: usize = 65_535;
+
+/// The shortest interval between probes: ten a second an address is what a small back end bears.
+pub const CHECK_INTERVAL_MIN_MS: u64 = 100;
+
+/// The longest interval between probes, and the longest a probe may take: what is looked at less often
+/// is not watched.
+pub const CHECK_INTERVAL_MAX_MS: u64 = 3_600_000;
+
+/// Consecutive results that a check may ask for before it believes them.
+pub const CHECK_THRESHOLD_MAX: u64 = 100;
+
+/// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
+pub const DELAY_MAX_MS: u64 = 604_800_000;
+
+/// Files read from one directory: a service each, and the shared ones.
+pub const DIRECTORY_FILES_MAX: usize = SERVICES_MAX + 10_000;
+
+/// Octets read from one directory, all files together.
+pub const DIRECTORY_LEN_MAX: u64 = 8 << 30;
+
+/// Names compared by one load in search of the nearest: suggestions must not cost more than the load.
+pub const NEAREST_COMPARISONS_MAX: usize = 2_000_000;
+
+/// The largest server configuration file, in octets.
+pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
 
 /// Diagnostics reported by one load; more are counted, not listed.
 pub const DIAGNOSTICS_MAX: usize = 200;
@@ -174,3 +231,6 @@ const _: () = assert!(UDP_RESPONSE_LEN_MAX <= MESSAGE_LEN_MAX);
 const _: () = assert!(CLIENT_NODATA_TTL_MAX_S <= TTL_DEFAULT_S);
 const _: () = assert!(ENDPOINTS_MAX <= PLAN_VARIANTS_MAX);
 const _: () = assert!(MAP_OUTCOMES_MAX <= u16::MAX as usize);
+const _: () = assert!(CHECKS_MAX <= u16::MAX as usize);
+const _: () = assert!(DATACENTERS_MAX <= u16::MAX as usize);
+const _: () = assert!(REGIONS_MAX <= u16::MAX as usize);

@@ -6,7 +6,11 @@
 //!
 //! Codes are stable: scripts may look for them, documentation explains them.
 
+mod render;
+
 use std::sync::Arc;
+
+pub use render::{Format, Summary, render};
 
 use crate::model::Origin;
 
@@ -38,6 +42,21 @@ pub struct Diagnostic {
     pub expected: Option<String>,
     /// What to do.
     pub help: Option<String>,
+    /// Other places that matter: where a name was defined first.
+    pub related: Vec<Related>,
+}
+
+/// Another place that a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    /// Where.
+    pub at: Origin,
+    /// How many characters of the line are meant; 0 when unknown.
+    pub len: u32,
+    /// The whole text of that line, when it was at hand.
+    pub line_text: Option<Arc<str>>,
+    /// What is there: `first defined here`.
+    pub label: String,
 }
 
 impl Diagnostic {
@@ -52,6 +71,7 @@ impl Diagnostic {
             line_text: None,
             expected: None,
             help: None,
+            related: Vec::new(),
         }
     }
 
@@ -82,6 +102,12 @@ impl Diagnostic {
     /// What to do.
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Another place that matters, and what is there.
+    pub fn related(mut self, related: Related) -> Diagnostic {
+        self.related.push(related);
         self
     }
 

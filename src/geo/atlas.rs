@@ -1,0 +1,246 @@
+//! The atlas: what all databases and operators together say of every address.
+//!
+//! Layers lie over each other, operator networks in front, then the databases in the order given; the
+//! first that has a field wins, field by field. With one refinement that keeps places whole: a layer
+//! behind adds to where an address *is* only as long as it agrees with what is already known. A world
+//! database that puts a Shanghai university into Beijing must not add the city of Beijing to the province
+//! of Shanghai. So once a country is known, subdivision, city and coordinates come from layers that name
+//! the same country (or none); likewise below a subdivision and a city. Provider fields are free of that.
+//!
+//! All layers are swept together into disjoint segments, and each distinct combination of records becomes
+//! one interned, completed [`Place`]: the subdivision in its full ISO form, the continent of the country,
+//! the middle of the subdivision or country for coordinates.
+//!
+//! An atlas is made when files are loaded and read when tables are compiled; no query looks at it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::canonical::{Canonical, canonical};
+use super::catalogue;
+use super::database::Database;
+use super::gazetteer::Names;
+use super::networks::{self, Networks};
+use super::segments::{Bits, Segments};
+use crate::limits::GEOIP_LAYERS_MAX;
+use crate::model::{Network, Place, fold};
+
+/// What somebody should know about the data that was loaded; nothing of it keeps it from serving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// No database and no network: every client is of no known place.
+    NoData,
+    /// The file has no description; the format asks for one. Nothing else is known to be wrong.
+    NoDescription {
+        /// The file.
+        file: Arc<str>,
+    },
+    /// More layers than [`GEOIP_LAYERS_MAX`]: this one is not used.
+    Layer {
+        /// The file.
+        file: Arc<str>,
+    },
+}
+
+impl Note {
+    /// Stable, for diagnostics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Note::NoData => "no-geoip-data",
+            Note::NoDescription { .. } => "geoip-no-description",
+            Note::Layer { .. } => "geoip-too-many-layers",
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::NoData => f.write_str("no GeoIP database is loaded: every client is of no known place"),
+            Note::NoDescription { file } => write!(f, "{file}: has no description in its metadata"),
+            Note::Layer { file } => write!(f, "{file}: is not used, only {GEOIP_LAYERS_MAX} databases can be layered"),
+        }
+    }
+}
+
+/// What is known of every address.
+#[derive(Debug)]
+pub struct Atlas {
+    pub(super) v4: Segments<u32>,
+    pub(super) v6: Segments<u128>,
+    /// Complete and distinct; 0 is the unknown place.
+    pub(super) places: Vec<Place>,
+    pub(super) names: Names,
+}
+
+impl Atlas {
+    /// Lays `layers` over each other, the first in front, and `networks` in front of all: of the networks
+    /// that hold an address the most specific that states a field. Of two equal networks the first
+    /// written. The notes of the layers are among those returned.
+    pub fn load(mut layers: Vec<Database>, networks: &[Network]) -> (Atlas, Vec<Note>) {
+        let mut notes: Vec<Note> = layers.iter().flat_map(|layer| layer.notes().to_vec()).collect();
+        if layers.is_empty() {
+            notes.push(Note::NoData);
+        }
+        let used = layers.len().min(GEOIP_LAYERS_MAX);
+        notes.extend(layers.drain(used..).map(|layer| Note::Layer { file: layer.file().into() }));
+
+        let mut names: HashMap<Arc<str>, BTreeSet<Arc<str>>> = HashMap::new();
+        let Networks { v4, v6, places } = networks::flatten(networks);
+        let mut sheets = Sheets { v4, v6, places };
+        for layer in layers {
+            for (name, codes) in layer.subdivision_names {
+                names.entry(name).or_default().extend(codes);
+            }
+            sheets = sheets.over(&Sheets { v4: layer.v4, v6: layer.v6, places: layer.places });
+        }
+        let Sheets { v4, v6, places } = sheets.complete();
+        let names = Names::of(&places, names);
+        (Atlas { v4, v6, places, names }, notes)
+    }
+
+    /// Where an address is. IPv4 in an IPv6 form that carries it (`::ffff:0:0/96`, 6to4) is that IPv4
+    /// address.
+    pub fn lookup(&self, address: IpAddr) -> &Place {
+        let number = match canonical(address) {
+            Canonical::V4(address, _) => self.v4.find(address),
+            Canonical::V6(address) => self.v6.find(address),
+        };
+        &self.places[number as usize]
+    }
+
+    /// Segments of both families, and distinct places, the unknown one included.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.v4.len() + self.v6.len(), self.places.len())
+    }
+}
+
+/// Segments of both families and the places that they number; place 0 is unknown.
+struct Sheets {
+    v4: Segments<u32>,
+    v6: Segments<u128>,
+    places: Vec<Place>,
+}
+
+impl Sheets {
+    /// This one in front of another.
+    fn over(self, back: &Sheets) -> Sheets {
+        let mut places = Interned::default();
+        let mut numbers: HashMap<(u32, u32), u32> = HashMap::new();
+        let mut combine = |front: u32, behind: u32| {
+            *numbers.entry((front, behind)).or_insert_with(|| {
+                let mut place = self.places[front as usize].clone();
+                fill(&mut place, &back.places[behind as usize]);
+                places.number(place)
+            })
+        };
+        let v4 = overlay(&self.v4, &back.v4, &mut combine);
+        let v6 = overlay(&self.v6, &back.v6, &mut combine);
+        Sheets { v4, v6, places: places.all }
+    }
+
+    /// With everything that follows from what is known.
+    fn complete(self) -> Sheets {
+        let mut places = Interned::default();
+        let numbers: Vec<u32> = self.places.into_iter().map(|place| places.number(completed(place))).collect();
+        let new = |number: u32| numbers[number as usize];
+        Sheets { v4: self.v4.map_values(new), v6: self.v6.map_values(new), places: places.all }
+    }
+}
+
+/// Neighbours often repeat a pair; the last one is remembered before the table is asked.
+fn overlay<B: Bits>(front: &Segments<B>, back: &Segments<B>, combine: &mut impl FnMut(u32, u32) -> u32) -> Segments<B> {
+    let mut last = None;
+    Segments::overlay(front, back, |front, back| match last {
+        Some((pair, number)) if pair == (front, back) => number,
+        Some(_) | None => {
+            let number = combine(front, back);
+            last = Some(((front, back), number));
+            number
+        }
+    })
+}
+
+/// Distinct places; 0 is the unknown one.
+struct Interned {
+    all: Vec<Place>,
+    numbers: BTreeMap<Place, u32>,
+}
+
+impl Default for Interned {
+    fn default() -> Interned {
+        Interned { all: vec![Place::default()], numbers: BTreeMap::from([(Place::default(), 0)]) }
+    }
+}
+
+impl Interned {
+    fn number(&mut self, place: Place) -> u32 {
+        if let Some(&number) = self.numbers.get(&place) {
+            return number;
+        }
+        let number = u32::try_from(self.all.len()).expect("no more places than segments, which limits bound");
+        self.all.push(place.clone());
+        self.numbers.insert(place, number);
+        number
+    }
+}
+
+/// Takes from `back` what `place` lacks and does not contradict.
+pub(super) fn fill(place: &mut Place, back: &Place) {
+    fn agree<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+        one.is_none() || other.is_none() || one == other
+    }
+    fn agree_by_name(one: &Option<Arc<str>>, other: &Option<Arc<str>>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => one == other || fold(one) == fold(other),
+            (None, _) | (_, None) => true,
+        }
+    }
+    place.asn = place.asn.or(back.asn);
+    place.isp = place.isp.take().or_else(|| back.isp.clone());
+
+    if !agree(&place.continent, &back.continent) || !agree(&place.country, &back.country) {
+        return;
+    }
+    let same_subdivision = agree_by_name(&place.subdivision, &back.subdivision);
+    let same_city = agree_by_name(&place.city, &back.city);
+    place.continent = place.continent.or(back.continent);
+    place.country = place.country.or(back.country);
+    place.subdivision = place.subdivision.take().or_else(|| back.subdivision.clone());
+    if same_subdivision {
+        place.city = place.city.take().or_else(|| back.city.clone());
+        if same_city {
+            place.coordinates = place.coordinates.or(back.coordinates);
+        }
+    }
+}
+
+/// A place with its names in one form.
+pub(super) fn normalised(mut place: Place) -> Place {
+    if let Some(text) = &place.subdivision {
+        // A full code says the country as well.
+        let implied = text.get(..2).filter(|_| text.as_bytes().get(2) == Some(&b'-')).and_then(catalogue::country);
+        if let Some(country) = place.country.or(implied)
+            && let Some(code) = catalogue::subdivision(country, text)
+        {
+            place.country = Some(country);
+            place.subdivision = Some(code.into());
+        }
+    }
+    if let Some(name) = place.isp.as_deref().and_then(catalogue::isp_alias) {
+        place.isp = Some(name.into());
+    }
+    place
+}
+
+/// A place with everything that follows from what is known of it.
+fn completed(place: Place) -> Place {
+    let mut place = normalised(place);
+    if let Some(country) = place.country {
+        place.continent = place.continent.or_else(|| catalogue::continent(country));
+        place.coordinates = place.coordinates.or_else(|| catalogue::centre(country, place.subdivision.as_deref()));
+    }
+    place
+}
