@@ -5,7 +5,7 @@
 //! IPv4-compatible addresses; GeoIP files keep their IPv4 tree there, but no client does) and Teredo,
 //! whose IPv4 part names a relay and not the client.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where the blocks that carry IPv4 begin, and how many bits stand before the IPv4 address.
 pub(super) const CARRIERS: [(u128, u8); 2] = [(0xffff << 32, 96), (0x2002 << 112, 16)];
@@ -39,6 +39,14 @@ pub(super) fn canonical(address: IpAddr) -> Canonical {
                 Canonical::V6(bits)
             }
         }
+    }
+}
+
+/// The address that decides for `address`: an IPv4 address that travels inside IPv6 as such.
+pub fn carried(address: IpAddr) -> IpAddr {
+    match canonical(address) {
+        Canonical::V4(bits, _) => IpAddr::V4(Ipv4Addr::from_bits(bits)),
+        Canonical::V6(bits) => IpAddr::V6(Ipv6Addr::from_bits(bits)),
     }
 }
 

@@ -40,6 +40,7 @@ mod segments;
 mod walk;
 
 pub use atlas::{Atlas, Note};
+pub use canonical::carried;
 pub use database::{Database, DatabaseError, DatabaseFault};
 pub use distance::{NO_SITE, distance_km, nearest};
 pub use map::{Leaf, Map, MapError};

@@ -154,6 +154,20 @@ pub enum Term {
     Cidr(IpNet),
 }
 
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Term::Continent(continent) => write!(f, "continent {}", continent.code()),
+            Term::Country(country) => write!(f, "country {country}"),
+            Term::Subdivision(name) => write!(f, "subdivision {}", name.to_uppercase()),
+            Term::City(name) => write!(f, "city {name}"),
+            Term::Isp(name) => write!(f, "provider {name}"),
+            Term::Asn(number) => write!(f, "AS{number}"),
+            Term::Cidr(net) => write!(f, "network {net}"),
+        }
+    }
+}
+
 /// The form in which names of places and providers compare: lower case, and any run of spaces,
 /// underscores, dots and hyphens as one hyphen. `"New_York"` and `"new york"` are one.
 pub fn fold(text: &str) -> Arc<str> {
@@ -252,12 +266,6 @@ pub trait Gazetteer {
 
     /// Every name known to the catalogue and the data, for "did you mean".
     fn names(&self) -> Vec<String>;
-
-    /// The [`fold`]ed names under which the data may hold the provider that people call `name`
-    /// (`电信`: `china-telecom` too). At least the name itself.
-    fn isp_names(&self, name: &str) -> Vec<Arc<str>> {
-        vec![fold(name)]
-    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,33 @@
 //! The routing table: compiled from files and facts, immutable, published with one pointer.
+//!
+//! Two steps, because files change seldom and facts change with every flap:
+//!
+//! 1. [`Base::build`] joins what comes from files: zones, policies, location maps. It is where everything is
+//!    refused that can only be seen with all files at hand.
+//! 2. [`RoutingTable::compile`] adds the facts: it asks [`crate::steer::plan`] what every region of every
+//!    service gets, renders the answers, and numbers the result. It touches no map and no zone.
+//!
+//! ```text
+//! name ──zones──▶ service ──map──▶ outcome ──cell──▶ plan ──pick──▶ variant ──▶ records
+//!                          (address)  (region × nearest)    (random or hash)
+//! ```
+//!
+//! Inside a block everything is an index; `Arc`s stand only between blocks: the base, and chunks of
+//! [`crate::limits::CHUNK_SERVICES`] services. Looking things up allocates nothing and cannot fail.
+//!
+//! A reader gets the table through [`Reader`]; [`Publisher`] is the single writer's.
 
+mod base;
+mod chunk;
+mod compile;
+mod explain;
+mod location;
 mod publish;
+mod render;
 
-use crate::model::Generation;
-
+pub use base::{Base, Files};
+pub use chunk::{Choice, Located, ServiceView};
+pub use compile::RoutingTable;
+pub use explain::{Explanation, explain, standings};
+pub use location::{Location, LocationMap};
 pub use publish::{Publisher, Reader, Subscription};
-
-/// Everything that an answer needs, of one generation.
-#[derive(Debug)]
-pub struct RoutingTable {
-    generation: Generation,
-}
-
-impl RoutingTable {
-    /// A table that serves nothing: every question is refused.
-    pub fn empty() -> RoutingTable {
-        RoutingTable { generation: Generation(0) }
-    }
-
-    /// Its number.
-    pub fn generation(&self) -> Generation {
-        self.generation
-    }
-}

@@ -1,0 +1,321 @@
+//! From a name to records: RFC 1034 §4.3.2, with services among the names.
+//!
+//! The name asked for is the first hop; a CNAME or DNAME inside our zones leads to the next. The chain ends at
+//! a service that depends on the client once anything has been answered: what follows would be cached by
+//! the resolver under the wrong scope, and the resolver asks for the service by itself.
+
+use std::net::IpAddr;
+
+use super::Asked;
+use super::debug;
+use crate::limits::CNAME_HOPS_MAX;
+use crate::table::{RoutingTable, ServiceView};
+use crate::wire::types::{class, ede, rcode, rtype};
+use crate::wire::{Ede, NameBuf, Owner, Query, RrsetRef, Section, Writer, name, rdata};
+use crate::zone::{Find, Node, Zone};
+
+/// TTL of the HINFO that stands for ANY (RFC 8482 §4.2): long, since it says nothing that could change.
+const HINFO_TTL_S: u32 = 3600;
+
+/// `"RFC8482"` and an empty string.
+const HINFO: &[u8] = b"\x07RFC8482\0";
+
+/// What the reply's OPT is to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// ECS scope: 0 when no decision looked at the client.
+    pub(super) scope: u8,
+    /// An extended error.
+    pub(super) ede: Option<Ede>,
+}
+
+/// Answers a question of class IN.
+pub(super) fn resolve(
+    query: &Query<'_>,
+    asked: &Asked,
+    client: IpAddr,
+    table: &RoutingTable,
+    writer: &mut Writer<'_>,
+) -> Told {
+    let mut resolution = Resolution { query, asked, client, table, writer, told: Told::default(), has_answered: false };
+    if matches!(query.qtype(), rtype::AXFR | rtype::IXFR) {
+        resolution.refuse(Ede { code: ede::NOT_SUPPORTED, text: "no zone transfers" });
+    } else {
+        resolution.run();
+    }
+    resolution.told
+}
+
+struct Resolution<'r, 'w> {
+    query: &'r Query<'r>,
+    asked: &'r Asked,
+    client: IpAddr,
+    table: &'r RoutingTable,
+    writer: &'r mut Writer<'w>,
+    told: Told,
+    /// A CNAME has been answered: this is not the first hop.
+    has_answered: bool,
+}
+
+/// Where the next hop leads, if there is one.
+type Next = Option<NameBuf>;
+
+/// A name on the way, and how to write it.
+#[derive(Clone, Copy)]
+struct Hop<'h> {
+    /// In wire form, lower case.
+    name: &'h [u8],
+    /// The question itself, or a later name of the chain.
+    is_question: bool,
+}
+
+impl<'h> Hop<'h> {
+    fn owner(&self) -> Owner<'h> {
+        if self.is_question { Owner::Question } else { Owner::Name(self.name) }
+    }
+
+    /// The suffix that begins `skip` octets into the name.
+    fn ancestor(&self, skip: usize) -> Owner<'h> {
+        match (self.is_question, skip) {
+            (true, 0) => Owner::Question,
+            (true, skip) => Owner::QuestionSuffix(skip),
+            (false, skip) => Owner::Name(&self.name[skip..]),
+        }
+    }
+}
+
+impl Resolution<'_, '_> {
+    fn run(&mut self) {
+        let query = self.query;
+        let mut next = self.hop(&Hop { name: query.qname().as_wire(), is_question: true });
+        for _ in 0..CNAME_HOPS_MAX {
+            let Some(target) = next else { return };
+            next = self.hop(&Hop { name: target.as_wire(), is_question: false });
+        }
+    }
+
+    fn hop(&mut self, hop: &Hop<'_>) -> Next {
+        let zones = self.table.zones();
+        let found = match self.query.qtype() {
+            rtype::DS => zones.find_parent_side(hop.name),
+            _ => zones.find(hop.name),
+        };
+        match found {
+            Find::NotOurs => {
+                if !self.has_answered {
+                    self.refuse(Ede { code: ede::NOT_AUTHORITATIVE, text: "" });
+                }
+                None
+            }
+            Find::Node { zone, node } | Find::Wildcard { zone, node, .. } => self.node(hop, zone, node),
+            Find::Cut { node, owner: 0, zone } if self.query.qtype() == rtype::DS => {
+                self.set_authoritative();
+                match node.rrset(rtype::DS) {
+                    Some(ds) => self.require(hop.owner(), &ds),
+                    None => self.no_data(hop, zone),
+                }
+                None
+            }
+            Find::Cut { zone, node, owner } => {
+                self.refer(hop, zone, node, owner);
+                None
+            }
+            Find::Dname { node, owner, .. } => self.dname(hop, node, owner),
+            Find::NoName { zone, encloser } => {
+                self.set_authoritative();
+                if let Some(service) = debug::service_asked(hop.name, encloser, self.table, self.asked) {
+                    debug::answer(
+                        self.query,
+                        service,
+                        self.client,
+                        self.asked,
+                        self.table,
+                        self.writer,
+                        &mut self.told,
+                    );
+                    return None;
+                }
+                self.writer.set_rcode(rcode::NXDOMAIN);
+                self.no_data(hop, zone);
+                None
+            }
+        }
+    }
+
+    /// A name that exists, or that a wildcard stands for.
+    fn node(&mut self, hop: &Hop<'_>, zone: Zone<'_>, node: Node<'_>) -> Next {
+        if let Some(ix) = node.service() {
+            let service = self.table.service(ix);
+            if self.has_answered && !service.is_same_everywhere() {
+                return None;
+            }
+            self.set_authoritative();
+            return self.service(hop, zone, node, &service);
+        }
+        self.set_authoritative();
+        let qtype = self.query.qtype();
+        if let Some(rrset) = node.rrset(qtype) {
+            self.require(hop.owner(), &rrset);
+            self.add_targets(&rrset);
+            return None;
+        }
+        if qtype == rtype::ANY && !node.is_empty() {
+            self.hinfo(hop);
+            return None;
+        }
+        match node.rrset(rtype::CNAME) {
+            Some(cname) => self.follow(hop, &cname),
+            None => {
+                self.no_data(hop, zone);
+                None
+            }
+        }
+    }
+
+    fn service(&mut self, hop: &Hop<'_>, zone: Zone<'_>, node: Node<'_>, service: &ServiceView<'_>) -> Next {
+        let qtype = self.query.qtype();
+        if qtype == rtype::ANY {
+            self.hinfo(hop);
+            return None;
+        }
+        if !service.may_answer(qtype) {
+            match node.rrset(qtype) {
+                Some(rrset) => {
+                    self.require(hop.owner(), &rrset);
+                    self.add_targets(&rrset);
+                }
+                None => self.service_no_data(hop, zone, service, false),
+            }
+            return None;
+        }
+        let located = service.locate(self.client);
+        self.told.scope = self.told.scope.max(located.scope);
+        let Some(choice) = service.choose(located, self.client, self.asked.random) else {
+            let text = service.verdict(located).err().map_or("", |why| why.as_str());
+            self.told.ede = Some(Ede { code: ede::OTHER, text });
+            self.service_no_data(hop, zone, service, true);
+            return None;
+        };
+        if let Some(cname) = choice.cname() {
+            return self.follow(hop, &cname);
+        }
+        match choice.rrset(qtype) {
+            Some(rrset) => self.require(hop.owner(), &rrset),
+            None => self.service_no_data(hop, zone, service, true),
+        }
+        None
+    }
+
+    /// Answers with a CNAME, and goes on at its target unless the CNAME itself was asked for.
+    fn follow(&mut self, hop: &Hop<'_>, cname: &RrsetRef<'_>) -> Next {
+        self.require(hop.owner(), cname);
+        if self.writer.is_truncated() || self.query.qtype() == rtype::CNAME {
+            return None;
+        }
+        self.has_answered = true;
+        let (_, data) = cname.records().next()?;
+        lower_case(rdata::target(rtype::CNAME, data)?)
+    }
+
+    /// RFC 6672 §3.2: the DNAME, the CNAME that follows from it, and on at that one's target.
+    fn dname(&mut self, hop: &Hop<'_>, node: Node<'_>, owner: usize) -> Next {
+        self.set_authoritative();
+        let dname = node.rrset(rtype::DNAME)?;
+        self.require(hop.ancestor(owner), &dname);
+        if self.writer.is_truncated() {
+            return None;
+        }
+        self.has_answered = true;
+        let (ttl, data) = dname.records().next()?;
+        let Some(target) = NameBuf::substitute(hop.name, owner, rdata::target(rtype::DNAME, data)?) else {
+            self.writer.set_rcode(rcode::YXDOMAIN);
+            return None;
+        };
+        if self.writer.cname(hop.owner(), target.as_wire(), ttl).is_err() {
+            self.writer.truncate();
+            return None;
+        }
+        if self.query.qtype() == rtype::CNAME { None } else { lower_case(target.as_wire()) }
+    }
+
+    /// RFC 1034 §4.3.2 step 3b, RFC 9471: the delegation's NS and the addresses without which they could not
+    /// be reached.
+    fn refer(&mut self, hop: &Hop<'_>, zone: Zone<'_>, cut: Node<'_>, owner: usize) {
+        let Some(ns) = cut.rrset(rtype::NS) else { return };
+        let _ = self.writer.require(Section::Authority, hop.ancestor(owner), &ns, None);
+        // In-domain glue first: only it is required to fit.
+        for in_domain in [true, false] {
+            for (_, data) in ns.records() {
+                let Some(target) = rdata::target(rtype::NS, data) else { continue };
+                if name::is_within(target, cut.name()) != in_domain || self.writer.is_truncated() {
+                    continue;
+                }
+                let Some((a, aaaa)) = self.table.zones().glue(zone, target) else { continue };
+                for rrset in [a, aaaa].into_iter().flatten() {
+                    if in_domain {
+                        let _ = self.writer.require(Section::Additional, Owner::Name(target), &rrset, None);
+                    } else {
+                        self.writer.offer(Owner::Name(target), &rrset);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The addresses of what NS, MX and SRV records name, as far as they are static data of ours and fit.
+    fn add_targets(&mut self, rrset: &RrsetRef<'_>) {
+        if !matches!(rrset.rtype, rtype::NS | rtype::MX | rtype::SRV) || self.writer.is_truncated() {
+            return;
+        }
+        for (_, data) in rrset.records() {
+            let Some(target) = rdata::target(rrset.rtype, data) else { continue };
+            let Some((a, aaaa)) = self.table.zones().addresses(target) else { continue };
+            for rrset in [a, aaaa].into_iter().flatten() {
+                self.writer.offer(Owner::Name(target), &rrset);
+            }
+        }
+    }
+
+    fn no_data(&mut self, hop: &Hop<'_>, zone: Zone<'_>) {
+        self.soa(hop, zone, &zone.soa(), zone.negative_ttl());
+    }
+
+    fn service_no_data(&mut self, hop: &Hop<'_>, zone: Zone<'_>, service: &ServiceView<'_>, depends_on_client: bool) {
+        if let Some(soa) = service.soa(depends_on_client) {
+            self.soa(hop, zone, &soa, soa.ttl);
+        }
+    }
+
+    /// The SOA of a negative answer (RFC 2308 §3).
+    fn soa(&mut self, hop: &Hop<'_>, zone: Zone<'_>, soa: &RrsetRef<'_>, ttl: u32) {
+        let skip = hop.name.len() - zone.apex().len();
+        let _ = self.writer.require(Section::Authority, hop.ancestor(skip), soa, Some(ttl));
+    }
+
+    fn hinfo(&mut self, hop: &Hop<'_>) {
+        if self.writer.record(Section::Answer, hop.owner(), rtype::HINFO, class::IN, HINFO_TTL_S, HINFO).is_err() {
+            self.writer.truncate();
+        }
+    }
+
+    fn require(&mut self, owner: Owner<'_>, rrset: &RrsetRef<'_>) {
+        let _ = self.writer.require(Section::Answer, owner, rrset, None);
+    }
+
+    fn set_authoritative(&mut self) {
+        self.writer.set_authoritative(true);
+    }
+
+    fn refuse(&mut self, why: Ede) {
+        self.writer.set_rcode(rcode::REFUSED);
+        self.told.ede = Some(why);
+    }
+}
+
+fn lower_case(name: &[u8]) -> Next {
+    let mut octets = [0; crate::limits::NAME_LEN_MAX];
+    let octets = octets.get_mut(..name.len())?;
+    octets.copy_from_slice(name);
+    octets.make_ascii_lowercase();
+    NameBuf::new(octets)
+}

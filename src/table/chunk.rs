@@ -1,0 +1,271 @@
+//! The compiled services of one chunk, and how they are looked at.
+//!
+//! Everything is in arrays, addressed by 32-bit positions: heads (one a service), cells (one an outcome of
+//! the service's map), plans, variants (two arrays: what [`pick`] reads lies apart from what an answer
+//! copies), and one arena of finished records.
+
+use std::net::IpAddr;
+
+use super::location::LocationMap;
+use crate::model::{EndpointIx, ServiceIx};
+use crate::steer::{Mode, NoData, Source, Weighted, client_hash, hashed_len, pick};
+use crate::wire::RrsetRef;
+use crate::wire::types::rtype;
+
+/// Records in the arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) at: u32,
+    pub(super) len: u16,
+    pub(super) count: u16,
+}
+
+/// One service.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) first_cell: u32,
+    pub(super) ttl: u32,
+    /// Types that some variant of some plan answers.
+    pub(super) types: Types,
+    /// SOA for negative answers that every client gets.
+    pub(super) soa: Span,
+    pub(super) soa_ttl: u32,
+    /// SOA for negative answers that depend on the client.
+    pub(super) client_soa: Span,
+    pub(super) client_soa_ttl: u32,
+}
+
+/// What a service can answer, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Types(pub(super) u8);
+
+impl Types {
+    pub(super) const A: Types = Types(1);
+    pub(super) const AAAA: Types = Types(2);
+    pub(super) const HTTPS: Types = Types(4);
+    pub(super) const CNAME: Types = Types(8);
+
+    pub(super) fn with(self, other: Types) -> Types {
+        Types(self.0 | other.0)
+    }
+
+    fn has(self, other: Types) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What an outcome of the map gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
+    pub(super) plan: u32,
+    /// The route may choose by client hash: the scope is at least what is hashed, whatever is up now.
+    pub(super) is_sticky: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlanEntry {
+    pub(super) mode: Mode,
+    pub(super) first_variant: u32,
+    /// 0: no data.
+    pub(super) variant_count: u32,
+    pub(super) verdict: Result<Source, NoData>,
+}
+
+/// A finished answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Body {
+    pub(super) a: Span,
+    pub(super) aaaa: Span,
+    pub(super) https: Span,
+    /// Set: it answers every type.
+    pub(super) cname: Span,
+    /// The endpoint named first.
+    pub(super) endpoint: u16,
+}
+
+/// Up to [`crate::limits::CHUNK_SERVICES`] services.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) heads: Vec<Head>,
+    pub(super) cells: Vec<Cell>,
+    pub(super) plans: Vec<PlanEntry>,
+    pub(super) weights: Vec<Weighted>,
+    pub(super) bodies: Vec<Body>,
+    pub(super) records: Vec<u8>,
+}
+
+impl Chunk {
+    pub(super) fn memory_len(&self) -> usize {
+        size_of_val(&*self.heads)
+            + size_of_val(&*self.cells)
+            + size_of_val(&*self.plans)
+            + size_of_val(&*self.weights)
+            + size_of_val(&*self.bodies)
+            + self.records.len()
+    }
+
+    fn rrset(&self, rtype: u16, ttl: u32, span: Span) -> Option<RrsetRef<'_>> {
+        if span.count == 0 {
+            return None;
+        }
+        let at = span.at as usize;
+        let records = &self.records[at..at + usize::from(span.len)];
+        Some(RrsetRef { rtype, ttl, count: span.count, records })
+    }
+}
+
+/// Where a client is, as a service's map sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// An outcome of the map; 0 without a map.
+    pub outcome: u16,
+    /// The shortest ECS scope for which the set of possible answers is the same; 0 only when the policy
+    /// never looks at the client.
+    pub scope: u8,
+}
+
+/// A service of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceView<'a> {
+    pub(super) ix: ServiceIx,
+    pub(super) head: &'a Head,
+    pub(super) chunk: &'a Chunk,
+    pub(super) map: Option<&'a LocationMap>,
+}
+
+impl<'a> ServiceView<'a> {
+    /// Its index in [`crate::model::PolicySet::services`].
+    pub fn ix(&self) -> ServiceIx {
+        self.ix
+    }
+
+    /// True when some client could get an answer of that type: no data for others then depends on the
+    /// client.
+    pub fn may_answer(&self, rtype: u16) -> bool {
+        let types = self.head.types;
+        types.has(Types::CNAME)
+            || match rtype {
+                rtype::A => types.has(Types::A),
+                rtype::AAAA => types.has(Types::AAAA),
+                rtype::HTTPS => types.has(Types::HTTPS),
+                _ => false,
+            }
+    }
+
+    /// True when the answer is the same wherever the client is: location is not looked at, nor hashed.
+    pub fn is_same_everywhere(&self) -> bool {
+        self.map.is_none() && !self.chunk.cells[self.head.first_cell as usize].is_sticky
+    }
+
+    /// Where `client` is, for this service.
+    #[inline]
+    pub fn locate(&self, client: IpAddr) -> Located {
+        let (outcome, mut scope) = match self.map {
+            Some(map) => {
+                let leaf = map.find(client);
+                (leaf.outcome, leaf.scope)
+            }
+            None => (0, 0),
+        };
+        if self.cell(outcome).is_sticky {
+            scope = scope.max(sticky_scope(client));
+        }
+        Located { outcome, scope }
+    }
+
+    /// What a client there gets, by a random number; `client` is read for sticky choices alone. `None`: no
+    /// data.
+    #[inline]
+    pub fn choose(&self, located: Located, client: IpAddr, random: u64) -> Option<Choice<'a>> {
+        let plan = self.plan(located.outcome);
+        let first = plan.first_variant as usize;
+        let weights = &self.chunk.weights[first..first + plan.variant_count as usize];
+        if weights.is_empty() {
+            return None;
+        }
+        let value = match plan.mode {
+            Mode::One | Mode::Random => random,
+            Mode::Hash => match client.to_canonical() {
+                IpAddr::V4(v4) => client_hash(&v4.octets()),
+                IpAddr::V6(v6) => client_hash(&v6.octets()),
+            },
+        };
+        let variant = pick(plan.mode, weights, value);
+        Some(Choice { chunk: self.chunk, ttl: self.head.ttl, variant, body: &self.chunk.bodies[first + variant] })
+    }
+
+    /// Why there is an answer, or none.
+    pub fn verdict(&self, located: Located) -> Result<Source, NoData> {
+        self.plan(located.outcome).verdict
+    }
+
+    /// The SOA of a negative answer; `depends_on_client`: another client might get data.
+    pub fn soa(&self, depends_on_client: bool) -> Option<RrsetRef<'a>> {
+        let (span, ttl) = match depends_on_client {
+            true => (self.head.client_soa, self.head.client_soa_ttl),
+            false => (self.head.soa, self.head.soa_ttl),
+        };
+        self.chunk.rrset(rtype::SOA, ttl, span)
+    }
+
+    /// The TTL of its answers, in seconds.
+    pub fn ttl(&self) -> u32 {
+        self.head.ttl
+    }
+
+    fn cell(&self, outcome: u16) -> &'a Cell {
+        &self.chunk.cells[self.head.first_cell as usize + usize::from(outcome)]
+    }
+
+    fn plan(&self, outcome: u16) -> &'a PlanEntry {
+        &self.chunk.plans[self.cell(outcome).plan as usize]
+    }
+}
+
+/// The scope that a sticky answer has at least: what is hashed, in the bits of the address as it was given.
+fn sticky_scope(client: IpAddr) -> u8 {
+    match client {
+        IpAddr::V4(_) => hashed_len(true),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => 96 + hashed_len(true),
+        IpAddr::V6(_) => hashed_len(false),
+    }
+}
+
+/// A chosen variant.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    chunk: &'a Chunk,
+    ttl: u32,
+    variant: usize,
+    body: &'a Body,
+}
+
+impl<'a> Choice<'a> {
+    /// Its position among the plan's variants.
+    pub fn variant(&self) -> usize {
+        self.variant
+    }
+
+    /// The endpoint that it names first.
+    pub fn endpoint(&self) -> EndpointIx {
+        EndpointIx(self.body.endpoint)
+    }
+
+    /// Its CNAME, which answers every type.
+    #[inline]
+    pub fn cname(&self) -> Option<RrsetRef<'a>> {
+        self.chunk.rrset(rtype::CNAME, self.ttl, self.body.cname)
+    }
+
+    /// Its records of a type, if the service decides that type.
+    #[inline]
+    pub fn rrset(&self, rtype: u16) -> Option<RrsetRef<'a>> {
+        let span = match rtype {
+            rtype::A => self.body.a,
+            rtype::AAAA => self.body.aaaa,
+            rtype::HTTPS => self.body.https,
+            _ => return None,
+        };
+        self.chunk.rrset(rtype, self.ttl, span)
+    }
+}
