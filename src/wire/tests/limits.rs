@@ -26,12 +26,9 @@ fn servers(count: u8) -> RrsetBuf {
 fn records(bytes: &[u8]) -> usize {
     let message = DomainMessage::from_octets(bytes).expect("a message");
     let counts = message.header_counts();
-    let read = message.iter().map(|record| record.expect("a record")).count();
+    let read = message.iter().filter(|record| record.is_ok()).count();
     assert_eq!(read, usize::from(counts.ancount() + counts.nscount() + counts.arcount()));
-    let mut end = message.question();
-    end.by_ref().for_each(|question| {
-        question.expect("a question");
-    });
+    assert!(message.question().all(|question| question.is_ok()));
     read
 }
 
