@@ -61,8 +61,8 @@ impl Suffixes {
     /// Where `message` already holds `suffix`, which is not the root, as a pointer to it.
     pub(super) fn find(&self, suffix: &[u8], qname: &QName, message: &[u8]) -> Option<[u8; 2]> {
         if let Some(skip) = qname.wire_len().checked_sub(suffix.len())
+            && qname.suffix_offsets().contains(&(skip as u8)) // at most 254, since `suffix` has an octet
             && name::eq(qname.suffix(skip), suffix)
-            && qname.suffix_offsets().contains(&(skip as u8))
         {
             return Some(question_pointer(skip));
         }

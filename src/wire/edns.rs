@@ -97,8 +97,8 @@ impl OptReply<'_> {
         OPT_LEN + self.ecs.map_or(0, |(ecs, _)| OPTION_HEADER_LEN + ecs.len())
     }
 
-    /// Writes OPT to the start of `out` and returns its length. What does not fit is left out, in this
-    /// order: the error's text, the error, NSID, the subnet, OPT itself (0 is returned).
+    /// Writes OPT to the start of `out` and returns its length; 0 when it does not fit. An option that does
+    /// not fit is left out; the subnet comes first, then NSID, then the error, without its text if need be.
     pub(super) fn put(&self, rcode_high: u8, out: &mut [u8]) -> usize {
         if out.len() < OPT_LEN {
             return 0;

@@ -48,6 +48,9 @@ mod rrset;
 pub mod types;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use ecs::{Ecs, EcsFamily};
 pub use edns::{Ede, Edns, OptReply};
 pub use name::NameBuf;

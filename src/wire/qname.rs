@@ -8,43 +8,63 @@ use crate::limits::{LABEL_LEN_MAX, NAME_LEN_MAX};
 /// A 255-octet name has at most 127 labels, and the root.
 const SUFFIXES_MAX: usize = NAME_LEN_MAX / 2 + 1;
 
+/// Octets folded at once: what every 64-bit processor has a register for.
+const FOLD_LEN: usize = 16;
+
 /// A name in wire form, uncompressed, in lower case, with the places where its labels begin.
 ///
 /// The original case stays in [`super::Query::question`].
 #[derive(Clone, Copy)]
 pub struct QName {
-    octets: [u8; NAME_LEN_MAX],
+    /// Zeros behind the name; whole registers long.
+    octets: [u8; NAME_LEN_MAX.next_multiple_of(FOLD_LEN)],
     len: u8,
     label_count: u8,
     offsets: [u8; SUFFIXES_MAX],
 }
 
 impl QName {
+    /// The root, to be filled.
+    pub(super) const ROOT: QName = QName {
+        octets: [0; NAME_LEN_MAX.next_multiple_of(FOLD_LEN)],
+        len: 1,
+        label_count: 0,
+        offsets: [0; SUFFIXES_MAX],
+    };
+
     /// The name at the start of `bytes`, which may go on after it; `None` when there is no uncompressed
     /// name of at most 255 octets there.
     pub fn read(bytes: &[u8]) -> Option<QName> {
-        let mut name = QName { octets: [0; NAME_LEN_MAX], len: 0, label_count: 0, offsets: [0; SUFFIXES_MAX] };
+        let mut name = QName::ROOT;
+        name.fill(bytes).then_some(name)
+    }
+
+    /// Makes [`QName::ROOT`] the name at the start of `bytes`; false, and nothing of use, when there is
+    /// none. In place, because copying 386 octets costs as much as reading a name.
+    #[inline]
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> bool {
         let mut at = 0;
         let mut labels = 0;
         loop {
-            let len = usize::from(*bytes.get(at)?);
-            *name.offsets.get_mut(labels)? = at as u8; // below 255: checked when it grew
+            let (Some(&len), Some(offset)) = (bytes.get(at), self.offsets.get_mut(labels)) else { return false };
+            *offset = at as u8; // below 255: checked when it grew
             if len == 0 {
                 break;
             }
-            at += 1 + len;
-            if len > LABEL_LEN_MAX || at >= NAME_LEN_MAX {
-                return None;
+            at += 1 + usize::from(len);
+            if usize::from(len) > LABEL_LEN_MAX || at >= NAME_LEN_MAX {
+                return false;
             }
             labels += 1;
         }
-        let octets = &mut name.octets[..=at];
-        octets.copy_from_slice(&bytes[..=at]);
-        // Length octets are below every letter, so the whole name folds at once.
-        octets.make_ascii_lowercase();
-        name.len = (at + 1) as u8;
-        name.label_count = labels as u8;
-        Some(name)
+        self.octets[..=at].copy_from_slice(&bytes[..=at]);
+        // Length octets are below every letter, so the whole name folds at once, label borders or not.
+        for chunk in &mut self.octets.as_chunks_mut::<FOLD_LEN>().0[..=at / FOLD_LEN] {
+            chunk.make_ascii_lowercase();
+        }
+        self.len = (at + 1) as u8;
+        self.label_count = labels as u8;
+        true
     }
 
     /// From a whole name in wire form, as a CNAME's target is; `None` when it is none.

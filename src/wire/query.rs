@@ -119,15 +119,31 @@ impl<'a> Query<'a> {
             };
             return Err(Reject::Reply(ErrorReply { edns, ..error }));
         }
-        let Some(qname) = QName::read(body) else { return Err(Reject::Reply(error)) };
-        let Some((question, rest)) = body.split_at_checked(qname.wire_len() + 4) else {
+        let mut query = Query {
+            id: error.id,
+            flags,
+            qname: QName::ROOT,
+            qtype: 0,
+            qclass: 0,
+            question: &[],
+            edns: None,
+            has_tsig: false,
+        };
+        if !query.qname.fill(body) {
+            return Err(Reject::Reply(error));
+        }
+        let name_len = query.qname.wire_len();
+        let (Some(&[type_high, type_low, class_high, class_low]), Some(question)) =
+            (body[name_len..].first_chunk(), body.get(..name_len + 4))
+        else {
             return Err(Reject::Reply(error));
         };
+        query.question = question;
+        query.qtype = u16::from_be_bytes([type_high, type_low]);
+        query.qclass = u16::from_be_bytes([class_high, class_low]);
         let error = ErrorReply { question: Some(question), ..error };
-        let [.., type_high, type_low, class_high, class_low] = *question else { return Err(Reject::Reply(error)) };
-        let qtype = u16::from_be_bytes([type_high, type_low]);
-        let mut at = bytes.len() - rest.len();
-        match (answers, authorities, qtype) {
+        let mut at = HEADER_LEN + question.len();
+        match (answers, authorities, query.qtype) {
             (0, 0, _) => {}
             (0, 1, rtype::IXFR) => match Record::read(bytes, at) {
                 Some(soa) => at = soa.end,
@@ -136,16 +152,11 @@ impl<'a> Query<'a> {
             _ => return Err(Reject::Reply(error)),
         }
         match Additional::read(bytes, at, additionals) {
-            Ok(Additional { edns, has_tsig }) => Ok(Query {
-                id: error.id,
-                flags,
-                qname,
-                qtype,
-                qclass: u16::from_be_bytes([class_high, class_low]),
-                question,
-                edns,
-                has_tsig,
-            }),
+            Ok(Additional { edns, has_tsig }) => {
+                query.edns = edns;
+                query.has_tsig = has_tsig;
+                Ok(query)
+            }
             Err(edns) => Err(Reject::Reply(ErrorReply { edns, ..error })),
         }
     }

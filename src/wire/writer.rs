@@ -80,6 +80,7 @@ impl<'a> Writer<'a> {
     /// Starts the reply to `query` in `out`: id, opcode, RD and question as in the query, QR set, the
     /// other flags clear, NOERROR. It will take at most `len_max` octets, or as many as `out` has, or
     /// as a message may. `None` when those do not even hold the question.
+    #[inline] // else its 400 octets are copied to the caller
     pub fn new(query: &'a Query<'_>, out: &'a mut [u8], len_max: usize) -> Option<Writer<'a>> {
         let len_max = len_max.min(out.len()).min(MESSAGE_LEN_MAX);
         let out = &mut out[..len_max];
@@ -201,7 +202,12 @@ impl<'a> Writer<'a> {
     /// Writes OPT and the header's counts and returns the message's length. Without OPT an extended
     /// response code becomes SERVFAIL. An OPT for which too little was set aside goes before the body:
     /// the reply is then truncated.
+    #[inline] // else they are copied again
     pub fn finish(mut self, opt: Option<&OptReply<'_>>) -> usize {
+        self.close(opt)
+    }
+
+    fn close(&mut self, opt: Option<&OptReply<'_>>) -> usize {
         if let Some(opt) = opt {
             if self.out.len() - self.len < opt.required_len() {
                 self.truncate();
