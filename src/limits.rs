@@ -216,6 +216,41 @@ pub const STREAM_IDLE_S: u64 = 10;
 /// How long one write to a TCP peer may take.
 pub const STREAM_WRITE_S: u64 = 5;
 
+/// Octets of a TCP connection's read buffer while queries are small; it grows to one message when a longer
+/// one is announced, and shrinks again.
+pub const STREAM_READ_LEN: usize = 2048;
+
+/// The idle time of TCP connections while more than three quarters of [`STREAM_CONNECTIONS_MAX`] are open
+/// (RFC 7766 §6.2.3 lets a server under load close sooner): idlers can not keep others out for long.
+pub const STREAM_IDLE_CROWDED_S: u64 = 1;
+
+/// Threads that carry TCP connections. Streams are a small part of DNS traffic, and UDP workers come first.
+pub const STREAM_THREADS_MAX: usize = 4;
+
+/// Connections that the kernel may hold for us before we accept them.
+pub const STREAM_ACCEPT_QUEUE_LEN: u32 = 1024;
+
+/// Octets of kernel buffer asked for, each way, of a UDP socket; the kernel gives what `net.core.rmem_max`
+/// and `wmem_max` allow. About 5 000 small queries: 10 ms of a worker's work.
+pub const UDP_SOCKET_BUFFER_LEN: usize = 4 << 20;
+
+/// How long a UDP worker waits for a query before it looks around: it lets go of a table that is no longer
+/// the newest, and notices a stop where the kernel did not wake it.
+pub const UDP_IDLE_TURN_S: u64 = 1;
+
+/// Batches that a UDP worker still answers from its socket's queue once it was told to stop.
+pub const UDP_DRAIN_BATCHES: usize = 16;
+
+/// Ports tried, when any will do, until one is free for UDP and TCP alike.
+pub const PORT_ATTEMPTS: usize = 32;
+
+/// How long closing the doors may take. A little more than [`STREAM_WRITE_S`], so that a reader who is
+/// merely slow still gets its answers.
+pub const DOORS_CLOSE_S: u64 = 6;
+
+/// The largest certificate or key file, in octets; a long chain takes about 10 kB.
+pub const CERTIFICATE_FILE_LEN_MAX: u64 = 1 << 20;
+
 /// Worker threads.
 pub const WORKERS_MAX: usize = 256;
 
@@ -234,3 +269,8 @@ const _: () = assert!(MAP_OUTCOMES_MAX <= u16::MAX as usize);
 const _: () = assert!(CHECKS_MAX <= u16::MAX as usize);
 const _: () = assert!(DATACENTERS_MAX <= u16::MAX as usize);
 const _: () = assert!(REGIONS_MAX <= u16::MAX as usize);
+const _: () = assert!(STREAM_WRITE_S < DOORS_CLOSE_S);
+const _: () = assert!(STREAM_READ_LEN >= UDP_RESPONSE_LEN_MIN && STREAM_READ_LEN < MESSAGE_LEN_MAX);
+const _: () = assert!(STREAM_CONNECTIONS_PER_CLIENT_MAX < STREAM_CONNECTIONS_MAX);
+const _: () = assert!(STREAM_IDLE_CROWDED_S <= STREAM_IDLE_S);
+const _: () = assert!(STREAM_THREADS_MAX < WORKERS_MAX);

@@ -1,0 +1,143 @@
+//! The certificate of DNS over TLS: read from files, checked, replaced while serving.
+//!
+//! Certificates are renewed by tools that know nothing of us. [`Certificate::reload`] reads the files
+//! again and checks them wholly before anything changes: a half-written file, or a new certificate beside
+//! the old key, leaves the one that serves in its place and says why.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+
+use crate::limits::CERTIFICATE_FILE_LEN_MAX;
+
+/// Why a certificate can not be used. Names the file, what is wrong with it, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The file can not be read.
+    #[error("can not read {}: {source}; check that it exists and that this user may read it", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far too long for what it should be.
+    #[error("{} has more than {CERTIFICATE_FILE_LEN_MAX} octets; is it the right file?", path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file is no PEM, or not of the expected kind.
+    #[error("{} holds no {expected} in PEM form: {source}", path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// "certificate", "private key".
+        expected: &'static str,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// The certificate or key is none that TLS can use.
+    #[error("{} can not be used for TLS: {source}", path.display())]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// Certificate and key do not belong together.
+    #[error(
+        "{} is not the key of {}; if they are being renewed, reload again when both are written",
+        key.display(),
+        certificate.display()
+    )]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+}
+
+/// A certificate and its key, with the files that they come from.
+#[derive(Debug)]
+pub struct Certificate {
+    certificate: PathBuf,
+    key: PathBuf,
+    provider: Arc<CryptoProvider>,
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl Certificate {
+    /// From PEM files: the certificate first and then its chain in one, the private key in the other.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Certificate, CertificateError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let current = read(certificate, key, &provider)?;
+        Ok(Certificate {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            provider,
+            current: ArcSwap::from_pointee(current),
+        })
+    }
+
+    /// Reads the files again. From the next handshake on the new certificate is shown; after an error, the
+    /// one before.
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        let new = read(&self.certificate, &self.key, &self.provider)?;
+        self.current.store(Arc::new(new));
+        Ok(())
+    }
+
+    /// The one that is shown now.
+    pub(super) fn current(&self) -> Arc<CertifiedKey> {
+        self.current.load_full()
+    }
+
+    /// The cryptography that the key was made with.
+    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
+        Arc::clone(&self.provider)
+    }
+}
+
+fn read(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(&read_file(certificate)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| CertificateError::Pem { path: certificate.into(), expected: "certificate", source })?;
+    let Some(end_entity) = chain.first() else {
+        let source = pem::Error::NoItemsFound;
+        return Err(CertificateError::Pem { path: certificate.into(), expected: "certificate", source });
+    };
+    ParsedCertificate::try_from(end_entity)
+        .map_err(|source| CertificateError::Unusable { path: certificate.into(), source })?;
+    let private = PrivateKeyDer::from_pem_slice(&read_file(key)?).map_err(|source| CertificateError::Pem {
+        path: key.into(),
+        expected: "private key",
+        source,
+    })?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|source| match source {
+        rustls::Error::InconsistentKeys(_) => {
+            CertificateError::Mismatch { certificate: certificate.into(), key: key.into() }
+        }
+        source => CertificateError::Unusable { path: key.into(), source },
+    })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(CERTIFICATE_FILE_LEN_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|source| CertificateError::Read { path: path.into(), source })?;
+    if bytes.len() as u64 > CERTIFICATE_FILE_LEN_MAX {
+        return Err(CertificateError::TooLong { path: path.into() });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,185 @@
+//! UDP: one thread a worker, one socket a worker, one table a batch.
+//!
+//! A [`Worker`] owns everything that it touches for a query: its socket (the kernel spreads clients over
+//! the sockets of one port), its buffers, its random numbers, its counters, its view of the table. One
+//! [`Worker::turn`] is one batch:
+//!
+//! ```text
+//! receive ≤ 64 ── work(): one table ── answer each into its slot ── send ── rest()
+//! ```
+//!
+//! Invariants:
+//!
+//! - A turn neither allocates nor locks, and its only system calls are one to receive and, when there are
+//!   replies, one to send (more only when the kernel refuses one of them). The clock is read once.
+//! - All answers of a turn come from one table.
+//! - A panic while answering costs the query that caused it: it gets no reply, is counted, and the rest of
+//!   the batch goes on. Catching costs nothing while nothing is thrown: it is entered once a batch.
+//! - A worker that waits holds a table only until [`crate::limits::UDP_IDLE_TURN_S`] have passed.
+//!
+//! **Stopping.** [`Worker::run`] ends when its flag is set. [`UdpSocket::wake`] ends the wait in the
+//! kernel at once; the socket's receive timeout does where a kernel does not know that. This keeps the
+//! busy path at one system call each way: a poll beside an event descriptor would add one to every batch.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::counters::Counters;
+use super::random::Random;
+use crate::answer::{Asked, Outcome, Transport, answer};
+use crate::limits::{UDP_DRAIN_BATCHES, UDP_IDLE_TURN_S, UDP_RESPONSE_LEN_MIN};
+use crate::sys::{Batch, UdpSocket, Wait};
+use crate::table::{Reader, RoutingTable};
+
+/// One worker of one listening address.
+#[derive(Debug)]
+pub struct Worker {
+    socket: Arc<UdpSocket>,
+    counters: Arc<Counters>,
+    reader: Reader,
+    batch: Batch,
+    random: Random,
+}
+
+impl Worker {
+    /// A worker that answers what comes to `socket`.
+    pub fn new(socket: Arc<UdpSocket>, reader: Reader) -> Worker {
+        Worker { socket, counters: Arc::default(), reader, batch: Batch::new(), random: Random::from_os() }
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Answers batch after batch until `stop` is set, then what still waits in the socket's queue, at most
+    /// [`UDP_DRAIN_BATCHES`].
+    pub fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            if let Err(error) = self.turn(Wait::Turn) {
+                // Not of one datagram but of the socket (no memory, for instance): it may pass, and
+                // asking again at once would not help it.
+                self.counters.receive_errors.add(1);
+                tracing::warn!(address = %self.socket.local_address(), %error, "can not receive queries");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        for _ in 0..UDP_DRAIN_BATCHES {
+            if !matches!(self.turn(Wait::No), Ok(1..)) {
+                break;
+            }
+        }
+    }
+
+    /// One turn: receives a batch, answers it, sends the replies. Says how many datagrams came, 0 when
+    /// none came in time.
+    pub fn turn(&mut self, wait: Wait) -> io::Result<usize> {
+        self.turn_with(wait, answer)
+    }
+
+    fn turn_with(
+        &mut self,
+        wait: Wait,
+        answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut [u8]) -> Outcome,
+    ) -> io::Result<usize> {
+        let count = self.batch.receive(&self.socket, wait)?;
+        // Also after an empty wait: taking the newest table lets go of an older one.
+        let table = self.reader.work();
+        if count > 0 {
+            let asked = Asked {
+                client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                transport: Transport::Udp,
+                now_s: now_s(),
+                random: 0,
+            };
+            answer_batch(&mut self.batch, table, asked, &mut self.random, &self.counters, answer);
+            let sent = self.batch.send(&self.socket);
+            if sent.failed > 0 {
+                self.counters.send_errors.add(sent.failed as u64);
+                let error = io::Error::from_raw_os_error(sent.last_error.unwrap_or(0));
+                tracing::debug!(failed = sent.failed, %error, "the kernel refused replies");
+            }
+        }
+        self.reader.rest();
+        Ok(count)
+    }
+}
+
+/// Answers every query of `batch` from `table`, each into its slot.
+fn answer_batch(
+    batch: &mut Batch,
+    table: &RoutingTable,
+    mut asked: Asked,
+    random: &mut Random,
+    counters: &Counters,
+    answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut [u8]) -> Outcome,
+) {
+    let (mut received, mut answered, mut dropped, mut truncated) = (0, 0, 0, 0);
+    let mut next = 0;
+    while next < batch.len() {
+        // What a panic can leave half done: the slot in hand, which is not committed, and the numbers here,
+        // which are still numbers. So nothing that is used afterwards can be in a broken state.
+        let round = catch_unwind(AssertUnwindSafe(|| {
+            while next < batch.len() {
+                let (query, mut slot) = batch.exchange(next);
+                next += 1;
+                let Some(source) = query.source else { continue };
+                received += 1;
+                if !is_answerable(source) {
+                    dropped += 1;
+                    continue;
+                }
+                truncated += u64::from(query.is_truncated);
+                asked.client = source.ip();
+                asked.random = random.next_u64();
+                match answer(query.bytes, &asked, table, slot.buffer()) {
+                    Outcome::Reply(len) => {
+                        slot.commit(len);
+                        answered += 1;
+                    }
+                    Outcome::Drop => dropped += 1,
+                }
+            }
+        }));
+        if round.is_err() {
+            note_panic(counters, batch.exchange(next - 1).0.bytes);
+        }
+    }
+    counters.received.add(received);
+    counters.answered.add(answered);
+    counters.dropped.add(dropped);
+    counters.truncated.add(truncated);
+}
+
+/// False for what must not be answered: a reply to port 0 goes nowhere, and such queries are forged
+/// (RFC 6335 §6 reserves the port).
+fn is_answerable(source: SocketAddr) -> bool {
+    source.port() != 0
+}
+
+/// Counts a panic, and logs it together with the query that caused it: the first, the second, the fourth …
+/// so that a flood of such queries is not also a flood of lines, and only as much of it as a question takes.
+#[cold]
+pub(super) fn note_panic(counters: &Counters, query: &[u8]) {
+    counters.panics.add(1);
+    let count = counters.panics.value();
+    if count.is_power_of_two() {
+        let mut hex = String::new();
+        for octet in query.iter().take(UDP_RESPONSE_LEN_MIN) {
+            hex.push_str(&format!("{octet:02x}"));
+        }
+        tracing::error!(count, query = hex, "answering panicked; the query gets no reply. Please report it");
+    }
+}
+
+/// Seconds since the epoch.
+pub(super) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+const _: () = assert!(UDP_IDLE_TURN_S > 0, "0 would wait for ever");
