@@ -10,8 +10,18 @@ pub const NAME_LEN_MAX: usize = 255;
 /// Octets in one label (RFC 1035 §3.1).
 pub const LABEL_LEN_MAX: usize = 63;
 
+/// A name's ancestors, itself and the root included: 127 labels of one octet, and the root.
+pub const NAME_SUFFIXES_MAX: usize = NAME_LEN_MAX / 2 + 1;
+
+/// Names' suffixes that a reply remembers as targets of compression. A referral to 13 servers in one
+/// zone takes 14; what is more is written out.
+pub const COMPRESSION_SUFFIXES_MAX: usize = 64;
+
 /// The largest DNS message: what TCP's two-octet length can say (RFC 1035 §4.2.2).
 pub const MESSAGE_LEN_MAX: usize = 65_535;
+
+/// The records of one RRset in octets: the largest message less header, the longest question, and OPT.
+pub const RRSET_LEN_MAX: usize = MESSAGE_LEN_MAX - 12 - (NAME_LEN_MAX + 4) - 11;
 
 /// The largest UDP response without EDNS (RFC 1035 §4.2.1), and the least that EDNS may ask for
 /// (RFC 6891 §6.2.3).

@@ -10,9 +10,7 @@
 use super::qname::QName;
 use super::rrset::QUESTION_POINTER;
 use super::{HEADER_LEN, name};
-
-/// Suffixes remembered. A referral to 13 servers in one zone, with glue, takes 14.
-const SUFFIXES_MAX: usize = 64;
+use crate::limits::COMPRESSION_SUFFIXES_MAX;
 
 /// Pointers have 14 bits.
 const POINTER_END: usize = 0x4000;
@@ -27,13 +25,13 @@ struct Suffix {
 
 /// The names written so far.
 pub(super) struct Suffixes {
-    entries: [Suffix; SUFFIXES_MAX],
+    entries: [Suffix; COMPRESSION_SUFFIXES_MAX],
     len: usize,
 }
 
 impl Suffixes {
     pub(super) fn new() -> Suffixes {
-        Suffixes { entries: [Suffix::default(); SUFFIXES_MAX], len: 0 }
+        Suffixes { entries: [Suffix::default(); COMPRESSION_SUFFIXES_MAX], len: 0 }
     }
 
     /// How many are known; for [`Suffixes::forget`].

@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::name::Shown;
-use crate::limits::{LABEL_LEN_MAX, NAME_LEN_MAX};
-
-/// A 255-octet name has at most 127 labels, and the root.
-const SUFFIXES_MAX: usize = NAME_LEN_MAX / 2 + 1;
+use crate::limits::{LABEL_LEN_MAX, NAME_LEN_MAX, NAME_SUFFIXES_MAX};
 
 /// Octets folded at once: what every 64-bit processor has a register for.
 const FOLD_LEN: usize = 16;
@@ -20,7 +17,7 @@ pub struct QName {
     octets: [u8; NAME_LEN_MAX.next_multiple_of(FOLD_LEN)],
     len: u8,
     label_count: u8,
-    offsets: [u8; SUFFIXES_MAX],
+    offsets: [u8; NAME_SUFFIXES_MAX],
 }
 
 impl QName {
@@ -29,7 +26,7 @@ impl QName {
         octets: [0; NAME_LEN_MAX.next_multiple_of(FOLD_LEN)],
         len: 1,
         label_count: 0,
-        offsets: [0; SUFFIXES_MAX],
+        offsets: [0; NAME_SUFFIXES_MAX],
     };
 
     /// The name at the start of `bytes`, which may go on after it; `None` when there is no uncompressed

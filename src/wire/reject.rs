@@ -1,8 +1,8 @@
 //! What to do with bytes that are no query we can look up.
 
+use super::HEADER_LEN;
 use super::edns::{Edns, OptReply};
 use super::query::Flags;
-use super::{HEADER_LEN, types::rcode};
 
 /// Not a query for the look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +46,11 @@ impl ErrorReply<'_> {
         let mut opts = 0;
         if let Some(edns) = self.edns {
             let opt = OptReply { udp_size, dnssec_ok: edns.dnssec_ok, ..OptReply::default() };
-            let len = opt.put((self.rcode >> 4) as u8, &mut out[at..]);
+            let len = opt.put(0, &mut out[at..]);
             opts = u8::from(len != 0);
             at += len;
         }
-        let rcode = if self.rcode > 15 && opts == 0 { rcode::SERVFAIL } else { self.rcode };
-        let [flags_high, flags_low] = self.flags.reply(rcode).to_be_bytes();
+        let [flags_high, flags_low] = self.flags.reply(self.rcode).to_be_bytes();
         let [id_high, id_low] = self.id.to_be_bytes();
         out[..HEADER_LEN].copy_from_slice(&[id_high, id_low, flags_high, flags_low, 0, questions, 0, 0, 0, 0, 0, opts]);
         at

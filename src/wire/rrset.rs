@@ -12,16 +12,13 @@
 
 use super::types::class;
 use super::{HEADER_LEN, RdataError, rdata};
-use crate::limits::{MESSAGE_LEN_MAX, NAME_LEN_MAX};
+use crate::limits::RRSET_LEN_MAX;
 
 /// Octets of a stored record before its RDATA.
 pub(super) const RECORD_HEADER_LEN: usize = 12;
 
 /// A pointer to the question's name, which always begins behind the header (RFC 1035 §4.1.4).
 pub(super) const QUESTION_POINTER: [u8; 2] = [0xc0, HEADER_LEN as u8];
-
-/// What an RRset may take at most: the largest message, less header, the longest question, and OPT.
-const RECORDS_LEN_MAX: usize = MESSAGE_LEN_MAX - HEADER_LEN - (NAME_LEN_MAX + 4) - 11;
 
 /// A stored RRset.
 ///
@@ -83,7 +80,7 @@ impl RrsetBuf {
     pub fn push(&mut self, rdata: &[u8]) -> Result<(), RdataError> {
         rdata::check(self.rtype, rdata)?;
         let rdlength = u16::try_from(rdata.len()).map_err(|_| RdataError::TooLong)?;
-        if self.records.len() + RECORD_HEADER_LEN + rdata.len() > RECORDS_LEN_MAX {
+        if self.records.len() + RECORD_HEADER_LEN + rdata.len() > RRSET_LEN_MAX {
             return Err(RdataError::TooLong);
         }
         self.records.extend_from_slice(&QUESTION_POINTER);

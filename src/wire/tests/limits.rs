@@ -115,6 +115,35 @@ fn what_did_not_fit_leaves_no_trace() {
 }
 
 #[test]
+fn names_that_were_taken_back_are_not_pointed_to() {
+    let bytes = query(b"\x01q\0", rtype::A);
+    let query = Query::parse(&bytes).unwrap();
+    let name = b"\x03www\x02ex\0";
+    let mut ns = RrsetBuf::new(rtype::NS, 1);
+    ns.push(name).unwrap();
+    let mut both = ns.clone();
+    both.push(&[&b"\x20".repeat(33)[..], &b"\x3f".repeat(64), b"\0"].concat()).unwrap();
+    // Data that looks like the name, where the name was before.
+    let mut null = RrsetBuf::new(rtype::NULL, 1);
+    null.push(name).unwrap();
+    let mut out = [0; 100];
+    for is_cleared in [false, true] {
+        let mut writer = Writer::new(&query, &mut out, 100).unwrap();
+        if is_cleared {
+            writer.rrset(Section::Answer, Owner::Question, &ns.as_rrset(), None).unwrap();
+            writer.clear();
+        } else {
+            assert_eq!(writer.rrset(Section::Answer, Owner::Question, &both.as_rrset(), None), Err(Full));
+        }
+        writer.rrset(Section::Answer, Owner::Question, &null.as_rrset(), None).unwrap();
+        writer.cname(Owner::Name(name), b"\0", 1).unwrap();
+        let len = writer.finish(None);
+        assert_eq!(out[31..39], *name, "the data");
+        assert_eq!(out[39..len], [&name[..], b"\0\x05\0\x01\0\0\0\x01\0\x01\0"].concat());
+    }
+}
+
+#[test]
 fn rfc2181_9_what_is_required_and_does_not_fit_truncates() {
     let bytes = query(b"\x03www\x07example\x03com\0", rtype::A);
     let query = Query::parse(&bytes).unwrap();
@@ -131,6 +160,17 @@ fn rfc2181_9_what_is_required_and_does_not_fit_truncates() {
     let len = writer.finish(Some(&opt));
     let expected = message(0x8700, [1, 0, 0, 1], &[query.question(), b"\0\0\x29\x04\xd0\0\0\0\0\0\0"]);
     assert_eq!(out[..len], expected);
+}
+
+#[test]
+fn what_did_not_fit_does_not_open_its_section() {
+    let bytes = query(b"\x01q\0", rtype::A);
+    let query = Query::parse(&bytes).unwrap();
+    let mut out = [0; 100];
+    let mut writer = Writer::new(&query, &mut out, 100).unwrap();
+    assert!(!writer.offer(Owner::Question, &addresses(60).as_rrset()));
+    writer.rrset(Section::Answer, Owner::Question, &addresses(1).as_rrset(), None).unwrap();
+    assert_eq!((writer.count(Section::Answer), writer.count(Section::Additional)), (1, 0));
 }
 
 #[test]
@@ -156,8 +196,15 @@ fn counts_never_overflow() {
     let named = Query::parse(&bytes).unwrap();
     let mut other = vec![0; 100];
     let mut liar = Writer::new(&named, &mut other, 100).unwrap();
-    assert!(liar.rrset(Section::Additional, Owner::Question, &empty, None).is_ok());
-    assert_eq!(liar.rrset(Section::Additional, Owner::Question, &empty, None), Err(Full));
+    let mut add = |count| {
+        let rrset = crate::wire::RrsetRef { count, ..empty };
+        liar.rrset(Section::Additional, Owner::Question, &rrset, None)
+    };
+    assert_eq!(add(40_000), Ok(()));
+    assert_eq!(add(40_000), Err(Full));
+    assert_eq!(add(25_535), Err(Full), "there is a place for OPT");
+    assert_eq!(add(25_534), Ok(()));
+    assert_ne!(liar.finish(Some(&OptReply::default())), 0);
     // The most that TCP can carry.
     let mut null = RrsetBuf::new(rtype::NULL, 0);
     for _ in 0..5_000 {
