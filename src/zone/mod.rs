@@ -48,3 +48,6 @@ pub use parse::{Source, parse};
 pub use parsed::ParsedZone;
 pub use service::{OwnZones, ServiceKind, ServicePlace};
 pub use table::{Node, Zone, Zones};
+
+#[cfg(test)]
+mod tests;
