@@ -168,9 +168,6 @@ pub const ZONE_ENTRY_LEN_MAX: usize = 8 * MESSAGE_LEN_MAX;
 /// [`ZONE_ENTRY_LEN_MAX`] octets.
 pub const ZONE_UNCLOSED_MAX: usize = 16;
 
-/// Octets of one RRset in stored form: with header and question it must fit one message.
-pub const RRSET_LEN_MAX: usize = MESSAGE_LEN_MAX - 12 - NAME_LEN_MAX - 4;
-
 /// How deep a YAML document may nest.
 pub const YAML_DEPTH_MAX: usize = 64;
 

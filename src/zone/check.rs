@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use crate::diag::Diagnostic;
-use crate::model::{Name, Origin};
+use crate::model::Origin;
+use crate::wire::name::{Shown, is_within};
+use crate::wire::types::{TypeName, rtype};
 
 use super::findings::Findings;
 use super::parsed::{OwnerEntry, ParsedZone};
-use super::{name, rtype};
 
 /// Reports what is wrong in the zone; true when it has the SOA and the NS that a zone must have.
 pub(super) fn zone(zone: &ParsedZone, findings: &mut Findings) -> bool {
@@ -18,7 +19,7 @@ pub(super) fn zone(zone: &ParsedZone, findings: &mut Findings) -> bool {
         let owner_name = zone.name(owner);
         contents(zone, owner, owner_name == apex, findings);
         if let Some((top, shade)) = above {
-            if name::is_within(owner_name, zone.name(top)) {
+            if is_within(owner_name, zone.name(top)) {
                 shaded(zone, owner, top, shade, &glue_names, findings);
                 continue;
             }
@@ -62,7 +63,7 @@ fn glue_names(zone: &ParsedZone) -> HashSet<Vec<u8>> {
 
 /// Which types may stand together, and how often.
 fn contents(zone: &ParsedZone, owner: &OwnerEntry, is_apex: bool, findings: &mut Findings) {
-    let show = || name::show(zone.name(owner));
+    let show = || Shown(zone.name(owner));
     let sets = zone.sets(owner);
     let is_wildcard = zone.name(owner).starts_with(b"\x01*");
     for set in sets {
@@ -99,10 +100,9 @@ fn contents(zone: &ParsedZone, owner: &OwnerEntry, is_apex: bool, findings: &mut
     if let Some(cname) = zone.set(owner, rtype::CNAME)
         && let Some(other) = sets.iter().find(|set| set.rtype != rtype::CNAME)
     {
-        let message =
-            format!("{} owns a CNAME and {}: beside a CNAME nothing may be", show(), rtype::show(other.rtype));
+        let message = format!("{} owns a CNAME and {}: beside a CNAME nothing may be", show(), TypeName(other.rtype));
         let finding = Diagnostic::error("cname-and-data", message).at(&zone.origin(cname, 0));
-        findings.push(finding.help(format!("the {} is at {}", rtype::show(other.rtype), zone.origin(other, 0))));
+        findings.push(finding.help(format!("the {} is at {}", TypeName(other.rtype), zone.origin(other, 0))));
     }
 }
 
@@ -118,8 +118,8 @@ fn shaded(
     let (owner_name, top_name) = (zone.name(owner), zone.name(top));
     for set in zone.sets(owner) {
         let at = zone.origin(set, 0);
-        let (shown, top_shown) = (name::show(owner_name), name::show(top_name));
-        let rtype = rtype::show(set.rtype);
+        let (shown, top_shown) = (Shown(owner_name), Shown(top_name));
+        let rtype = TypeName(set.rtype);
         match shade {
             Shade::Dname => {
                 let message = format!("{shown} {rtype} is below the DNAME of {top_shown} (RFC 6672 §2.4)");
@@ -146,8 +146,8 @@ fn at_cut(zone: &ParsedZone, owner: &OwnerEntry, glue_names: &HashSet<Vec<u8>>, 
         if matches!(set.rtype, rtype::NS | rtype::DS | rtype::CNAME | rtype::DNAME | rtype::SOA) || is_glue {
             continue;
         }
-        let shown = name::show(zone.name(owner));
-        let message = format!("{shown} {} is never answered: the name is delegated", rtype::show(set.rtype));
+        let shown = Shown(zone.name(owner));
+        let message = format!("{shown} {} is never answered: the name is delegated", TypeName(set.rtype));
         let finding = Diagnostic::warning("occluded", message).at(&zone.origin(set, 0));
         findings.push(finding.help(first_of(zone, owner, rtype::NS)));
     }
@@ -155,14 +155,9 @@ fn at_cut(zone: &ParsedZone, owner: &OwnerEntry, glue_names: &HashSet<Vec<u8>>, 
 
 fn first_of(zone: &ParsedZone, owner: &OwnerEntry, rtype: u16) -> String {
     let at: Option<Origin> = zone.set(owner, rtype).map(|set| zone.origin(set, 0));
-    at.map_or_else(String::new, |at| format!("the {} is at {at}", rtype::show(rtype)))
+    at.map_or_else(String::new, |at| format!("the {} is at {at}", TypeName(rtype)))
 }
 
 fn is_address(rtype: u16) -> bool {
     matches!(rtype, rtype::A | rtype::AAAA)
-}
-
-/// `name` as the vocabulary has it.
-pub(super) fn name_of(wire: &[u8]) -> Name {
-    Name::from_wire(wire).unwrap_or_else(|_| Name::root())
 }

@@ -8,9 +8,13 @@
 //! Occluded names do not count as existing: the walk goes on up to the delegation, the DNAME or the deeper
 //! zone's apex that occludes them, and that decides.
 
-use crate::limits::NAME_LEN_MAX;
+use std::collections::BTreeMap;
 
-use super::RrsetRef;
+use crate::limits::NAME_LEN_MAX;
+use crate::wire::RrsetRef;
+use crate::wire::name::{NameBuf, label_count};
+use crate::wire::types::rtype;
+
 use super::table::{Node, NodeEntry, Zone, Zones, flag};
 
 /// What the zones know of a name. Offsets are into the octets of the name that was asked; at the offset a
@@ -145,15 +149,9 @@ impl Zones {
             return Find::Dname { zone, node, owner: at };
         }
         if flags & flag::WILD != 0 {
-            let mut name = [0; NAME_LEN_MAX];
-            let suffix = &qname[at..];
-            // A name exists below `suffix`, so `*` in front of it fits.
-            if let Some(room) = name.get_mut(..2 + suffix.len()) {
-                room[..2].copy_from_slice(b"\x01*");
-                room[2..].copy_from_slice(suffix);
-                if let Some(node) = self.lookup(room) {
-                    return Find::Wildcard { zone, node, encloser: at };
-                }
+            let source = NameBuf::wildcard_child(&qname[at..]).and_then(|name| self.lookup(name.as_wire()));
+            if let Some(node) = source {
+                return Find::Wildcard { zone, node, encloser: at };
             }
         }
         Find::NoName { zone, encloser: at }
@@ -175,7 +173,7 @@ impl Zones {
 }
 
 fn both_families(node: Node<'_>) -> (Option<RrsetRef<'_>>, Option<RrsetRef<'_>>) {
-    (node.rrset(super::rtype::A), node.rrset(super::rtype::AAAA))
+    (node.rrset(rtype::A), node.rrset(rtype::AAAA))
 }
 
 fn lower_case<'b>(name: &[u8], room: &'b mut [u8; NAME_LEN_MAX]) -> Option<&'b [u8]> {
@@ -183,18 +181,6 @@ fn lower_case<'b>(name: &[u8], room: &'b mut [u8; NAME_LEN_MAX]) -> Option<&'b [
     room.copy_from_slice(name);
     room.make_ascii_lowercase();
     Some(room)
-}
-
-/// Labels of a name, the root not counted.
-pub(super) fn label_count(name: &[u8]) -> usize {
-    let (mut at, mut count) = (0, 0);
-    while let Some(&len) = name.get(at)
-        && len != 0
-    {
-        at += 1 + usize::from(len);
-        count += 1;
-    }
-    count
 }
 
 /// Name → node: open addressing with linear probing, at most three quarters full. A slot is a node's
@@ -209,26 +195,41 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Over those of `nodes` that `is_deepest` says: of several nodes with one name, one.
-    pub(super) fn build(names: &[u8], nodes: &[NodeEntry], is_deepest: impl Fn(u32) -> bool) -> Index {
+    /// Over `nodes`, of which those of a deeper zone come after those of the zones that enclose it. Of several
+    /// nodes with one name the deepest is in the index; the pairs lead from each to the next above, by the first.
+    pub(super) fn build(names: &[u8], nodes: &[NodeEntry]) -> (Index, Vec<(u32, u32)>) {
         let slot_count = (nodes.len() + nodes.len() / 3 + 1).next_power_of_two();
         let node_bits = (nodes.len() + 1).next_power_of_two().trailing_zeros();
         let mut index = Index { slots: vec![0; slot_count].into(), node_bits, labels_max: 0 };
-        for (at, entry) in (0_u32..).zip(nodes) {
-            if !is_deepest(at) {
-                continue;
-            }
-            let start = entry.name_at as usize;
-            let name = &names[start..start + usize::from(entry.name_len)];
+        let name_of = |entry: &NodeEntry| &names[entry.name_at as usize..][..usize::from(entry.name_len)];
+        let mut chains: BTreeMap<u32, u32> = BTreeMap::new();
+        for (at, entry) in nodes.iter().enumerate().rev() {
+            let at = at as u32;
+            let name = name_of(entry);
             index.labels_max = index.labels_max.max(label_count(name));
             let hash = hash(name);
+            let (tag, node_mask) = (index.tag(hash), index.node_mask());
             let mut slot = index.first_slot(hash);
-            while index.slots[slot] != 0 {
+            loop {
+                let value = index.slots[slot];
+                if value == 0 {
+                    index.slots[slot] = tag | (at + 1);
+                    break;
+                }
+                if value & !node_mask == tag {
+                    let mut below = (value & node_mask) - 1;
+                    if name_of(&nodes[below as usize]) == name {
+                        while let Some(&above) = chains.get(&below) {
+                            below = above;
+                        }
+                        chains.insert(below, at);
+                        break;
+                    }
+                }
                 slot = (slot + 1) & (slot_count - 1);
             }
-            index.slots[slot] = index.tag(hash) | (at + 1);
         }
-        index
+        (index, chains.into_iter().collect())
     }
 
     #[inline]

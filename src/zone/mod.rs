@@ -32,19 +32,22 @@ mod build;
 mod check;
 mod find;
 mod findings;
+mod grammar;
 mod lex;
+mod lint;
 mod name;
 mod parse;
 mod parsed;
+mod place;
 mod rdata;
-mod rrset;
-mod rtype;
 mod service;
 mod table;
 
 pub use find::Find;
 pub use parse::{Source, parse};
 pub use parsed::ParsedZone;
-pub use rrset::RrsetRef;
 pub use service::{OwnZones, ServiceKind, ServicePlace};
 pub use table::{Node, Zone, Zones};
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,9 @@
-//! Names in wire form, as slices: what the table's arenas hold.
+//! Names in wire form, as slices: reading them, and putting them in order.
 
 use std::cmp::Ordering;
 
 use crate::limits::{LABEL_LEN_MAX, NAME_LEN_MAX};
-use crate::model::{Name, NameError};
-
-/// In presentation form, for messages; `?` for what is no name.
-pub(super) fn show(wire: &[u8]) -> String {
-    Name::from_wire(wire).map_or_else(|_| "?".into(), |name| name.to_string())
-}
+use crate::model::NameError;
 
 /// Appends a name in presentation form to `out` as wire form, case kept. A name without a final dot is relative
 /// to `origin` (wire form); `@` is the origin. On an error `out` may have grown.
@@ -128,19 +123,6 @@ pub(super) fn common_labels(a: &[u8], b: &[u8]) -> usize {
     from_the_right.take_while(|(a_at, b_at)| label(a, **a_at) == label(b, **b_at)).count()
 }
 
-/// True for `zone` itself and for every name below it; both lower case.
-pub(super) fn is_within(name: &[u8], zone: &[u8]) -> bool {
-    let Some(above) = name.len().checked_sub(zone.len()) else { return false };
-    if name[above..] != *zone {
-        return false;
-    }
-    let mut at = 0;
-    while at < above {
-        at += 1 + usize::from(name[at]);
-    }
-    at == above
-}
-
 /// The suffixes of a name that has more than `count` labels which have more than `count` and fewer than all of
 /// its labels, the shortest first: the ancestors that a name needs below an ancestor of `count` labels. As
 /// offsets.
@@ -171,6 +153,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Name;
+    use crate::wire::name::Shown;
 
     fn wire(text: &str) -> Vec<u8> {
         Name::parse(text).unwrap().as_wire().to_vec()
@@ -209,7 +193,8 @@ mod tests {
     #[test]
     fn the_ancestors_that_a_name_needs_are_those_between_it_and_the_one_that_exists() {
         let name = wire("a.b.c.d.e");
-        let between = |count| ancestors_below(&name, count).map(|at| show(&name[at..])).collect::<Vec<_>>();
+        let between =
+            |count| ancestors_below(&name, count).map(|at| Shown(&name[at..]).to_string()).collect::<Vec<_>>();
         assert_eq!(between(2), ["c.d.e.", "b.c.d.e."]);
         assert!(between(4).is_empty());
         assert!(between(5).is_empty());
@@ -226,7 +211,6 @@ mod tests {
             };
             prop_assert_eq!(canonical_cmp(&a, &b), name_a.cmp(&name_b));
             prop_assert_eq!(key(&a).cmp(&key(&b)), name_a.cmp(&name_b));
-            prop_assert_eq!(is_within(&a, &b), name_a.is_within(&name_b));
             prop_assert_eq!(key(&a).starts_with(&key(&b)), name_a.is_within(&name_b));
         }
 

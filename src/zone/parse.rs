@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::diag::Diagnostic;
 use crate::limits::{INCLUDE_DEPTH_MAX, INCLUDE_FILES_MAX, TTL_MAX_S, ZONE_FILE_LEN_MAX};
 use crate::model::Name;
+use crate::wire::types::{TypeName, rtype};
 
 use super::findings::{Findings, at_spot};
+use super::grammar::{Grammar, grammar};
 use super::lex::{Entry, Lexer, Spot, Token};
 use super::parsed::{ParsedZone, Place, Raw, RawRecord};
-use super::rtype::{self, Grammar};
 use super::{name, rdata};
 
 /// What `$INCLUDE` needs: the octets of the file of that path, or why there are none. The path is the one
@@ -18,6 +19,9 @@ pub type Source<'a> = dyn FnMut(&str) -> Result<Vec<u8>, String> + 'a;
 
 /// The largest TTL that there is (RFC 2181 §8).
 const TTL_PROTOCOL_MAX_S: u32 = i32::MAX as u32;
+
+/// No type beyond has a presentation format that is read here: CAA.
+const TYPE_NAMED_MAX: u16 = rtype::CAA;
 
 /// Reads a master file (RFC 1035 §5). `file` is its path, for messages and for the paths of what it includes;
 /// `origin` is the origin until `$ORIGIN` says otherwise. The zone's apex is the owner of its SOA.
@@ -241,12 +245,16 @@ impl Reader<'_, '_> {
 
     fn record_type(&mut self, file: &File<'_>, token: &Token<'_>) -> Option<u16> {
         let written = lossy(token.raw);
-        let Some(rtype) = rtype::parse(token.raw).filter(|_| !token.quoted) else {
+        let Some(TypeName(rtype)) =
+            std::str::from_utf8(token.raw).ok().and_then(TypeName::parse).filter(|_| !token.quoted)
+        else {
             let finding = Diagnostic::error("zone-type", format!("'{written}' is no record type"));
-            let nearest = rtype::names()
-                .map(|name| (strsim::damerau_levenshtein(name, &written.to_ascii_uppercase()), name))
+            let nearest = (0..=TYPE_NAMED_MAX)
+                .filter(|&rtype| matches!(grammar(rtype), Grammar::Fields(_) | Grammar::Library))
+                .map(|rtype| TypeName(rtype).to_string())
+                .map(|name| (strsim::damerau_levenshtein(&name, &written.to_ascii_uppercase()), name))
                 .min()
-                .filter(|&(distance, name)| distance <= 2 && distance < name.len());
+                .filter(|(distance, name)| *distance <= 2 && *distance < name.len());
             let finding = match nearest {
                 Some((_, name)) => finding.help(format!("did you mean {name}?")),
                 None => finding.expected("[TTL] [IN] TYPE DATA"),
@@ -254,7 +262,7 @@ impl Reader<'_, '_> {
             self.findings.push(at_spot(finding, &file.name, file.text, token.spot));
             return None;
         };
-        match rtype::grammar(rtype) {
+        match grammar(rtype) {
             Grammar::Fields(_) | Grammar::Library | Grammar::Generic => Some(rtype),
             Grammar::Signer => {
                 let message = format!(
@@ -322,7 +330,7 @@ impl Reader<'_, '_> {
             Some(token) => format!(", at '{}'", lossy(token.raw)),
             None => String::new(),
         };
-        self.error(file, token.spot, "zone-data", format!("{} record{written}: {error}", rtype::show(rtype)));
+        self.error(file, token.spot, "zone-data", format!("{} record{written}: {error}", TypeName(rtype)));
     }
 
     fn directive(&mut self, file: &mut File<'_>, word: &Token<'_>, rest: &[Token<'_>], open: &mut Vec<Arc<str>>) {

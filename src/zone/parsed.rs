@@ -4,11 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::diag::Diagnostic;
-use crate::limits::RRSET_LEN_MAX;
 use crate::model::{Name, NameError, Origin};
+use crate::wire::name::Shown;
+use crate::wire::rdata::fold;
+use crate::wire::types::{TypeName, rtype};
+use crate::wire::{RrsetBuf, RrsetRef};
 
 use super::findings::Findings;
-use super::{name, rtype};
+use super::name;
 
 /// Where a record was written. Columns count octets here, and are capped.
 #[derive(Clone, Copy, Debug)]
@@ -153,9 +156,14 @@ impl ParsedZone {
         place_origin(&self.files, self.places[set.places_at as usize + record])
     }
 
+    pub(super) fn rrset(&self, set: &ParsedSet) -> RrsetRef<'_> {
+        let records = &self.records[set.records_at as usize..][..set.records_len as usize];
+        RrsetRef { rtype: set.rtype, ttl: set.ttl, count: set.count, records }
+    }
+
     /// The data of a set's records.
     pub(super) fn data(&self, set: &ParsedSet) -> impl Iterator<Item = &[u8]> {
-        record_data(&self.records[set.records_at as usize..][..set.records_len as usize])
+        self.rrset(set).records().map(|(_, data)| data)
     }
 
     /// The file that the zone was read from.
@@ -226,11 +234,12 @@ impl ParsedZone {
         let (records_at, places_at) = (self.records.len(), self.places.len());
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
         let mut differs = false;
+        let mut rrset = RrsetBuf::new(rtype, ttl);
         for &at in set {
             let record = &raw.records[at as usize];
             let data = &raw.data[record.data_at as usize..][..usize::from(record.data_len)];
             if set.len() > 1 && !seen.insert(comparable(rtype, data)) {
-                let message = format!("{} {} is here a second time", name::show(owner), rtype::show(rtype));
+                let message = format!("{} {} is here a second time", Shown(owner), TypeName(rtype));
                 let finding = Diagnostic::warning("duplicate-record", message);
                 findings.push(finding.at(&place_origin(&raw.files, record.place)));
                 continue;
@@ -239,26 +248,23 @@ impl ParsedZone {
                 differs = true;
                 let message = format!(
                     "the TTLs of {} {} differ ({} and {}): the lowest, {ttl}, is used for all (RFC 2181 §5.2)",
-                    name::show(owner),
-                    rtype::show(rtype),
+                    Shown(owner),
+                    TypeName(rtype),
                     first.ttl,
                     record.ttl,
                 );
                 findings.push(Diagnostic::warning("ttl-differs", message).at(&place_origin(&raw.files, record.place)));
             }
-            if self.records.len() - records_at + RECORD_HEAD_LEN + data.len() > RRSET_LEN_MAX {
-                let message = format!(
-                    "the {} records of {} do not fit one message of 65535 octets",
-                    rtype::show(rtype),
-                    name::show(owner),
-                );
+            if let Err(error) = rrset.push(data) {
+                let message = format!("{} {}: {error}", Shown(owner), TypeName(rtype));
                 findings
                     .push(Diagnostic::error("rrset-too-large", message).at(&place_origin(&raw.files, record.place)));
                 break;
             }
-            push_record(&mut self.records, rtype, ttl, data);
             self.places.push(record.place);
         }
+        let rrset = rrset.as_rrset();
+        self.records.extend_from_slice(rrset.records);
         let Ok(end) = u32::try_from(self.records.len()) else {
             let message = "the zone takes more than 4 GiB in memory";
             findings.push(Diagnostic::error("zone-too-large", message).at(&place_origin(&raw.files, first.place)));
@@ -272,30 +278,9 @@ impl ParsedZone {
             ttl,
             places_at: u32::try_from(places_at).expect("fewer records than octets of them"),
             rtype,
-            count: u16::try_from(self.places.len() - places_at).expect("RRSET_LEN_MAX bounds it"),
+            count: rrset.count,
         });
     }
-}
-
-/// Appends a record in stored form.
-pub(super) fn push_record(records: &mut Vec<u8>, rtype: u16, ttl: u32, data: &[u8]) {
-    records.extend_from_slice(&[0xc0, 0x0c]);
-    records.extend_from_slice(&rtype.to_be_bytes());
-    records.extend_from_slice(&[0, 1]);
-    records.extend_from_slice(&ttl.to_be_bytes());
-    records.extend_from_slice(&(data.len() as u16).to_be_bytes());
-    records.extend_from_slice(data);
-}
-
-/// The data of records in stored form.
-pub(super) fn record_data(mut records: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (head, rest) = records.split_at_checked(RECORD_HEAD_LEN)?;
-        let len = usize::from(u16::from_be_bytes([head[10], head[11]]));
-        let (data, rest) = rest.split_at_checked(len)?;
-        records = rest;
-        Some(data)
-    })
 }
 
 /// Rank of names that are not in the zone.
@@ -340,7 +325,7 @@ fn rank(raw: &Raw, apex: &[u8]) -> (Vec<u32>, Vec<u32>) {
 
 fn report_outside(raw: &Raw, ranks: &[u32], apex: &Name, findings: &mut Findings) {
     for record in raw.records.iter().filter(|record| ranks[record.owner as usize] == OUTSIDE) {
-        let owner = name::show(raw.owners[record.owner as usize].of(&raw.names));
+        let owner = Shown(raw.owners[record.owner as usize].of(&raw.names));
         let at = place_origin(&raw.files, record.place);
         let finding = match record.rtype {
             rtype::SOA => Diagnostic::error(
@@ -359,9 +344,7 @@ fn report_outside(raw: &Raw, ranks: &[u32], apex: &Name, findings: &mut Findings
 /// Data in the form in which equal records are equal: names compare without case (RFC 4343).
 fn comparable(rtype: u16, data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
-    if let Some(name) = rtype::target_at(rtype).and_then(|at| data.get_mut(at..)) {
-        name.make_ascii_lowercase();
-    }
+    fold(rtype, &mut data);
     data
 }
 

@@ -12,12 +12,14 @@ use hickory_proto::rr::{DNSClass, RData, Record};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 use hickory_proto::serialize::txt::Parser;
 
-use crate::limits::{LABEL_LEN_MAX, NAME_LEN_MAX};
 use crate::model::NameError;
+use crate::wire::name::{Shown, wire_len};
+use crate::wire::rdata::check;
+use crate::wire::types::{TypeName, rtype};
 
+use super::grammar::{Field, Grammar, grammar};
 use super::lex::Token;
 use super::name;
-use super::rtype::{self, Field, Grammar};
 
 /// Why record data can not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +61,7 @@ pub(super) fn read(rtype: u16, tokens: &[Token<'_>], origin: &[u8], out: &mut Ve
     if tokens.first().is_some_and(|token| !token.quoted && token.raw == b"\\#") {
         generic(rtype, tokens, out)?;
     } else {
-        match rtype::grammar(rtype) {
+        match grammar(rtype) {
             Grammar::Fields(fields) => read_fields(fields, tokens, origin, out)?,
             Grammar::Library => library(rtype, tokens, origin, out)?,
             Grammar::Generic | Grammar::Signer | Grammar::Meta => return Err((0, DataError::GenericOnly)),
@@ -234,12 +236,12 @@ fn generic(rtype: u16, tokens: &[Token<'_>], out: &mut Vec<u8>) -> DataResult<()
         return Err((1, DataError::Length { said, there }));
     }
     let data = &out[from..];
-    let fits = match rtype::grammar(rtype) {
+    let fits = match grammar(rtype) {
         Grammar::Fields(fields) => fields_fit(fields, data),
         Grammar::Library => library_fits(rtype, data),
         Grammar::Generic | Grammar::Signer | Grammar::Meta => true,
     };
-    if fits { Ok(()) } else { Err((0, DataError::Malformed)) }
+    if fits && check(rtype, data).is_ok() { Ok(()) } else { Err((0, DataError::Malformed)) }
 }
 
 fn fields_fit(fields: &[Field], data: &[u8]) -> bool {
@@ -251,7 +253,7 @@ fn fields_fit(fields: &[Field], data: &[u8]) -> bool {
             Field::U16 => Some(2),
             Field::U32 | Field::Time | Field::Ipv4 => Some(4),
             Field::Ipv6 => Some(16),
-            Field::Name => name_len(rest),
+            Field::Name => wire_len(rest),
             Field::String => rest.first().map(|&len| 1 + usize::from(len)),
             Field::Tag => rest.first().filter(|&&len| len > 0).map(|&len| 1 + usize::from(len)),
             Field::Strings => {
@@ -272,20 +274,8 @@ fn fields_fit(fields: &[Field], data: &[u8]) -> bool {
     at == data.len()
 }
 
-/// Octets of the uncompressed name that `wire` begins with.
-fn name_len(wire: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        match usize::from(*wire.get(at)?) {
-            0 if at < NAME_LEN_MAX => return Some(at + 1),
-            len @ 1..=LABEL_LEN_MAX => at += 1 + len,
-            _ => return None,
-        }
-    }
-}
-
 fn library(rtype: u16, tokens: &[Token<'_>], origin: &[u8], out: &mut Vec<u8>) -> DataResult<()> {
-    let mut line = format!(". 0 IN {}", rtype::show(rtype));
+    let mut line = format!(". 0 IN {}", TypeName(rtype));
     for (at, token) in tokens.iter().enumerate() {
         let written = text(token.raw).ok_or((at, DataError::Expected("plain text")))?;
         if token.escaped && written.as_bytes().windows(2).any(|pair| pair[0] == b'\\' && pair[1].is_ascii_digit()) {
@@ -328,10 +318,10 @@ fn absolute(written: &str, origin: &[u8]) -> Result<String, DataError> {
     name::read(written.as_bytes(), origin, &mut wire)?;
     let is_absolute = name::read(written.as_bytes(), &[0], &mut Vec::new()).is_ok() && written.ends_with('.');
     Ok(match written {
-        "@" => name::show(origin),
+        "@" => Shown(origin).to_string(),
         _ if is_absolute && !written.ends_with("\\.") => written.to_string(),
         _ if origin == [0] => format!("{written}."),
-        _ => format!("{written}.{}", name::show(origin)),
+        _ => format!("{written}.{}", Shown(origin)),
     })
 }
 

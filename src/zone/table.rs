@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! index ──▶ nodes ──▶ sets ──▶ records      a node has its RRsets side by side, by type ascending
-//!             │└────▶ names                 lower case, uncompressed; empty non-terminals share the
-//!             ▼                             octets of the name that made them exist
+//!             │└────▶ names                 lower case, uncompressed
+//!             ▼
 //!           zones ──▶ nodes (apex)
 //! ```
 //!
@@ -14,8 +14,9 @@
 //! each; the index knows the deeper one, `enclosing` leads from it to the other.
 
 use crate::model::ServiceIx;
+use crate::wire::RrsetRef;
+use crate::wire::name::Shown;
 
-use super::RrsetRef;
 use super::find::Index;
 
 /// "No service" in [`NodeEntry::service`].
@@ -30,7 +31,7 @@ pub(super) mod flag {
     /// Below a cut or a DNAME, or at or below the apex of a deeper zone that we serve: never answered from
     /// this zone, but possibly glue.
     pub(in super::super) const OCCLUDED: u8 = 1 << 2;
-    /// A child `*` exists.
+    /// A child `*` exists that is not occluded.
     pub(in super::super) const WILD: u8 = 1 << 3;
 }
 
@@ -182,7 +183,7 @@ impl Eq for Zone<'_> {}
 
 impl std::fmt::Debug for Zone<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Zone({})", super::name::show(self.apex()))
+        write!(f, "Zone({})", Shown(self.apex()))
     }
 }
 
@@ -257,6 +258,6 @@ impl Eq for Node<'_> {}
 
 impl std::fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Node({} in {:?})", super::name::show(self.name()), self.zone())
+        write!(f, "Node({} in {:?})", Shown(self.name()), self.zone())
     }
 }
