@@ -23,6 +23,7 @@ use maxminddb::Reader;
 
 use super::atlas::Note;
 use super::canonical::WITHOUT_DATA;
+use super::canonical::{Canonical, canonical};
 use super::catalogue;
 use super::record::{Keys, Reading, Schema, Value};
 use super::segments::Segments;
@@ -138,6 +139,15 @@ impl Database {
     /// Segments of both families, those without data included, and distinct places.
     pub fn counts(&self) -> (usize, usize) {
         (self.v4.len() + self.v6.len(), self.places.len() - 1)
+    }
+
+    /// What it says of an address, and nothing beyond: an [`super::Atlas`] completes it.
+    pub fn says(&self, address: IpAddr) -> &Place {
+        let number = match canonical(address) {
+            Canonical::V4(address, _) => self.v4.find(address),
+            Canonical::V6(address) => self.v6.find(address),
+        };
+        &self.places[number as usize]
     }
 
     /// What somebody should know about it.
