@@ -67,9 +67,9 @@ pub enum DatabaseFault {
         address: IpAddr,
     },
     /// No adapter knows the shape of its records.
-    #[error("has no field that says where an address is; its records have: {keys}")]
+    #[error("has no field that says where an address is; its records have {keys}")]
     Schema {
-        /// Keys of sampled records.
+        /// What sampled records have, in words.
         keys: String,
     },
     /// It has no record.
@@ -275,7 +275,12 @@ fn schema_of(reader: &Reader<&[u8]>, records: &Records) -> Result<Schema, Databa
     }
     match votes.iter().rev().max_by_key(|(_, votes)| votes) {
         Some(&(schema, votes)) if votes > 0 => Ok(schema),
-        _ => Err(DatabaseFault::Schema { keys: keys.into_iter().take(20).collect::<Vec<_>>().join(", ") }),
+        Some(_) | None => {
+            let keys: Vec<String> = keys.into_iter().take(20).collect();
+            let keys =
+                if keys.is_empty() { "no fields at all".to_owned() } else { format!("only: {}", keys.join(", ")) };
+            Err(DatabaseFault::Schema { keys })
+        }
     }
 }
 
@@ -355,3 +360,6 @@ impl Places {
         *self.codes.entry((country, text)).or_insert_with_key(|(country, text)| catalogue::subdivision(*country, text))
     }
 }
+
+#[cfg(test)]
+mod tests;
