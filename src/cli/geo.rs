@@ -4,19 +4,23 @@
 //! beside its place, synced and renamed, so that a server that reads it, or a disk that fills, never
 //! sees half of it.
 
+mod lookup;
 mod output;
 
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::diag::{self, Diagnostic};
 use crate::geo::{Database, build, import};
 use crate::limits;
+use crate::model::Origin;
 
 /// Look into GeoIP databases, build and convert them.
 #[derive(Debug, Args)]
@@ -27,6 +31,8 @@ pub struct GeoArgs {
 
 #[derive(Debug, Subcommand)]
 enum GeoCommand {
+    /// Say where addresses are: what each database says, and what it comes to.
+    Lookup(lookup::LookupArgs),
     /// Build the world database: countries, and China's provinces and providers.
     Build(BuildArgs),
     /// Make a database of a CSV file or of ip2region.db.
@@ -79,16 +85,20 @@ enum InputFormat {
 
 /// Runs the command. 0 when it is done, 1 when it is not.
 pub fn run(args: &GeoArgs) -> ExitCode {
-    let done = match &args.command {
-        GeoCommand::Build(args) => run_build(args),
-        GeoCommand::Import(args) => run_import(args),
-    };
-    match done {
+    match perform(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn perform(args: &GeoArgs) -> Result<(), String> {
+    match &args.command {
+        GeoCommand::Lookup(args) => lookup::run(args),
+        GeoCommand::Build(args) => run_build(args),
+        GeoCommand::Import(args) => run_import(args),
     }
 }
 
@@ -152,20 +162,28 @@ fn import_csv(path: &Path, input: Vec<u8>, epoch_s: u64) -> Result<(Vec<u8>, Str
     let imported =
         import::csv(&text, epoch_s, &mut |done, of| bar.show(done, of)).map_err(|error| error.to_string())?;
     bar.finish();
-    for finding in &imported.findings {
-        let kind = if finding.problem.is_warning() { "warning" } else { "error" };
-        let at = format!("{}:{}:{}", path.display(), finding.line, finding.column);
-        eprintln!("{at}: {kind}: {} [{}]", finding.problem, finding.problem.code());
-        eprintln!("    {}", finding.line_text);
-        if let Some(expected) = finding.problem.expected() {
-            eprintln!("    expected {expected}");
-        }
+    if !imported.findings.is_empty() {
+        let file = path.display().to_string();
+        let diagnostics: Vec<Diagnostic> =
+            imported.findings.iter().map(|finding| diagnostic(file.as_str().into(), finding)).collect();
+        eprint!("{}", diag::render(&diagnostics, diag::Format::Text { colour: colour() }));
     }
     if imported.unlisted > 0 {
         eprintln!("and {} more", imported.unlisted);
     }
     let octets = imported.octets.ok_or_else(|| format!("{} was not imported", path.display()))?;
     Ok((octets, format!("{} networks", imported.rows)))
+}
+
+fn diagnostic(file: Arc<str>, finding: &import::Finding) -> Diagnostic {
+    let problem = &finding.problem;
+    let make = if problem.is_warning() { Diagnostic::warning } else { Diagnostic::error };
+    let origin = Origin { file, line: finding.line, column: finding.column };
+    let found = make(problem.code(), problem.to_string()).at(&origin).span(finding.len, &finding.line_text);
+    match problem.expected() {
+        Some(expected) => found.expected(expected),
+        None => found,
+    }
 }
 
 /// A whole file, if it is not larger than a GeoIP database may be.
@@ -180,7 +198,12 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(octets)
 }
 
-/// A progress bar, on a terminal alone; plain where `NO_COLOR` is set.
+/// Colours are for terminals, and for those who do not say `NO_COLOR` (no-color.org).
+fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A progress bar, on a terminal alone.
 struct Bar {
     bar: ProgressBar,
 }
@@ -190,8 +213,7 @@ impl Bar {
         let target =
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = if plain { "" } else { ".cyan" };
+        let colour = if colour() { ".cyan" } else { "" };
         let template = format!("{{bar:40{colour}}} {{percent}} % of {{len}} {unit}, {{eta}} left");
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
@@ -206,5 +228,71 @@ impl Bar {
 
     fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        geo: GeoArgs,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<GeoArgs, clap::Error> {
+        Command::try_parse_from([&["geo"], arguments].concat()).map(|command| command.geo)
+    }
+
+    fn done(arguments: &[&str]) -> bool {
+        perform(&parse(arguments).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_file_with_an_error_leaves_the_database_of_yesterday() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (csv, out) = (path("ours.csv"), path("ours.mmdb"));
+        fs::write(&csv, "cidr,country\n192.0.2.0/24,DE\n").unwrap();
+        assert!(done(&["import", &csv, "--out", &out]));
+        let before = fs::read(&out).unwrap();
+        for wrong in [&b"cidr,country\n192.0.2.0/24,Atlantis\n"[..], b"cidr,country\n192.0.2.0/24,\xff\n", b""] {
+            fs::write(&csv, wrong).unwrap();
+            assert!(!done(&["import", &csv, "--out", &out]));
+            assert_eq!(fs::read(&out).unwrap(), before);
+        }
+        assert!(!done(&["import", &path("missing.csv"), "--out", &out]));
+        assert!(done(&["lookup", "192.0.2.1", "--geoip", &out]));
+        assert!(!done(&["lookup", "192.0.2.1", "--geoip", &csv]));
+    }
+
+    #[test]
+    fn importing_twice_gives_the_same_octets() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let csv = path("ours.csv");
+        fs::write(&csv, "cidr,country\n192.0.2.0/24,DE\n2001:db8::/32,FR\n").unwrap();
+        for out in ["one.mmdb", "two.mmdb"] {
+            assert!(done(&["import", &csv, "--out", &path(out), "--epoch", "1700000000"]));
+        }
+        assert_eq!(fs::read(path("one.mmdb")).unwrap(), fs::read(path("two.mmdb")).unwrap());
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_usage_errors() {
+        for wrong in [
+            &["lookup"][..],
+            &["lookup", "192.0.2.300"],
+            &["import", "a.csv"],
+            &["build", "--country", "a", "--china", "b", "--out", "c", "--min-prefix", "33"],
+            &[],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -244,3 +244,6 @@ fn completed(place: Place) -> Place {
     }
     place
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@
 //!   outside China longer than [`Detail::min_prefix`], IPv6 networks longer than [`V6_PREFIX_MAX`].
 //!   For an address in a piece left out the database says nothing, rather than its neighbour's country.
 //!
+//! - Addresses that are no client's on the internet (private, loopback, documentation, multicast …) are left
+//!   out too: sources give even the documentation networks a country.
+//!
 //! The same sources give the same octets: nothing here looks at a clock, and the build time written
 //! into the database is an argument.
 
@@ -30,6 +33,37 @@ pub use draft::{Draft, DraftError};
 
 /// Longer IPv6 networks are left out: providers are given a /32 or more.
 pub const V6_PREFIX_MAX: u8 = 32;
+
+/// Private, loopback, link-local, shared, documentation, benchmarking, multicast and future networks
+/// (RFC 6890 and the IANA registry of special-purpose addresses): first address and prefix length.
+const RESERVED_V4: [([u8; 4], u8); 14] = [
+    ([0, 0, 0, 0], 8),
+    ([10, 0, 0, 0], 8),
+    ([100, 64, 0, 0], 10),
+    ([127, 0, 0, 0], 8),
+    ([169, 254, 0, 0], 16),
+    ([172, 16, 0, 0], 12),
+    ([192, 0, 0, 0], 24),
+    ([192, 0, 2, 0], 24),
+    ([192, 168, 0, 0], 16),
+    ([198, 18, 0, 0], 15),
+    ([198, 51, 100, 0], 24),
+    ([203, 0, 113, 0], 24),
+    ([224, 0, 0, 0], 4),
+    ([240, 0, 0, 0], 4),
+];
+
+/// The same for IPv6: the leading 32 bits and the prefix length.
+const RESERVED_V6: [(u32, u8); 8] = [
+    (0x0000_0000, 8),
+    (0x0100_0000, 64),
+    (0x2001_0db8, 32),
+    (0x3fff_0000, 20),
+    (0x5f00_0000, 16),
+    (0xfc00_0000, 7),
+    (0xfe80_0000, 10),
+    (0xff00_0000, 8),
+];
 
 /// How much of the sources goes into the database.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +118,8 @@ pub fn world(countries: &Database, china: &[u8], detail: Detail, progress: Progr
     let in_china = |country: Option<CountryCode>| country.is_none_or(|country| country == cn);
 
     let mut places = Numbered::default();
-    let v4 = Segments::overlay(&countries.v4, &provinces, |country_number, province| {
+    let nowhere = places.number(Place::default());
+    let mut v4 = Segments::overlay(&countries.v4, &provinces, |country_number, province| {
         let country = country(country_number);
         if province != 0 && in_china(country) {
             places.number(province_places[province as usize].clone())
@@ -92,7 +127,13 @@ pub fn world(countries: &Database, china: &[u8], detail: Detail, progress: Progr
             places.number(of_country(country))
         }
     });
-    let v6 = countries.v6.clone().map_values(|number| places.number(of_country(country(number))));
+    for (first, depth) in RESERVED_V4 {
+        v4.fill(u32::from_be_bytes(first), depth, nowhere);
+    }
+    let mut v6 = countries.v6.clone().map_values(|number| places.number(of_country(country(number))));
+    for (first, depth) in RESERVED_V6 {
+        v6.fill(u128::from(first) << 96, depth, nowhere);
+    }
     let disputed = Segments::overlay(&countries.v4, &provinces, |country_number, province| {
         u32::from(province != 0 && !in_china(country(country_number)))
     });
@@ -187,3 +228,6 @@ fn spans<B: Bits>(segments: &Segments<B>) -> impl Iterator<Item = (B, B, u32)> +
     let ends = segments.iter().skip(1).map(|(start, _)| start.previous().unwrap_or(B::ZERO)).chain([B::LAST]);
     segments.iter().zip(ends).map(|((start, value), end)| (start, end, value))
 }
+
+#[cfg(test)]
+mod tests;

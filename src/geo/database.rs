@@ -23,6 +23,7 @@ use maxminddb::Reader;
 
 use super::atlas::Note;
 use super::canonical::WITHOUT_DATA;
+use super::canonical::{Canonical, canonical};
 use super::catalogue;
 use super::record::{Keys, Reading, Schema, Value};
 use super::segments::Segments;
@@ -66,9 +67,9 @@ pub enum DatabaseFault {
         address: IpAddr,
     },
     /// No adapter knows the shape of its records.
-    #[error("has no field that says where an address is; its records have: {keys}")]
+    #[error("has no field that says where an address is; its records have {keys}")]
     Schema {
-        /// Keys of sampled records.
+        /// What sampled records have, in words.
         keys: String,
     },
     /// It has no record.
@@ -138,6 +139,15 @@ impl Database {
     /// Segments of both families, those without data included, and distinct places.
     pub fn counts(&self) -> (usize, usize) {
         (self.v4.len() + self.v6.len(), self.places.len() - 1)
+    }
+
+    /// What it says of an address, and nothing beyond: an [`super::Atlas`] completes it.
+    pub fn says(&self, address: IpAddr) -> &Place {
+        let number = match canonical(address) {
+            Canonical::V4(address, _) => self.v4.find(address),
+            Canonical::V6(address) => self.v6.find(address),
+        };
+        &self.places[number as usize]
     }
 
     /// What somebody should know about it.
@@ -265,7 +275,12 @@ fn schema_of(reader: &Reader<&[u8]>, records: &Records) -> Result<Schema, Databa
     }
     match votes.iter().rev().max_by_key(|(_, votes)| votes) {
         Some(&(schema, votes)) if votes > 0 => Ok(schema),
-        _ => Err(DatabaseFault::Schema { keys: keys.into_iter().take(20).collect::<Vec<_>>().join(", ") }),
+        Some(_) | None => {
+            let keys: Vec<String> = keys.into_iter().take(20).collect();
+            let keys =
+                if keys.is_empty() { "no fields at all".to_owned() } else { format!("only: {}", keys.join(", ")) };
+            Err(DatabaseFault::Schema { keys })
+        }
     }
 }
 
@@ -345,3 +360,6 @@ impl Places {
         *self.codes.entry((country, text)).or_insert_with_key(|(country, text)| catalogue::subdivision(*country, text))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,83 @@ pub fn nearest(sites: &[Site], at: Coordinates) -> [u8; NEAREST_ORDER_LEN] {
     }
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::DatacenterIx;
+
+    fn at(latitude: f64, longitude: f64) -> Coordinates {
+        Coordinates::from_degrees(latitude, longitude).unwrap()
+    }
+
+    /// The haversine formula as it stands in books, in floating point.
+    fn textbook_km(one: Coordinates, other: Coordinates) -> f64 {
+        let radians = |centideg: i16| f64::from(centideg).to_radians() / 100.0;
+        let (lat1, lat2) = (radians(one.latitude_centideg), radians(other.latitude_centideg));
+        let (lon1, lon2) = (radians(one.longitude_centideg), radians(other.longitude_centideg));
+        let h = ((lat2 - lat1) / 2.0).sin().powi(2) + lat1.cos() * lat2.cos() * ((lon2 - lon1) / 2.0).sin().powi(2);
+        2.0 * 6371.009 * h.sqrt().min(1.0).asin()
+    }
+
+    #[test]
+    fn distances_of_known_pairs() {
+        let beijing = at(39.90, 116.40);
+        for (other, km) in [
+            (at(39.90, 116.40), 0),
+            (at(39.91, 116.40), 1),
+            (at(31.23, 121.47), 1067),
+            (at(50.11, 8.68), 7781),
+            (at(-33.87, 151.21), 8948),
+            (at(-39.90, -63.60), 20_015),
+            (at(90.0, 0.0), 5571),
+        ] {
+            assert_eq!(distance_km(beijing, other), km, "{other:?}");
+            assert_eq!(distance_km(other, beijing), km, "{other:?}");
+        }
+        assert_eq!(distance_km(at(0.0, 179.99), at(0.0, -179.99)), 2, "over the date line");
+        assert_eq!(distance_km(at(0.0, 180.0), at(0.0, -180.0)), 0, "one meridian, two names");
+        assert_eq!(distance_km(at(90.0, 12.0), at(90.0, -170.0)), 0, "one pole, all longitudes");
+        assert_eq!(distance_km(at(90.0, 0.0), at(-90.0, 0.0)), 20_015);
+    }
+
+    #[test]
+    fn the_tables_are_what_they_were() {
+        // Vectors: another value anywhere means that nodes of two versions could disagree.
+        assert_eq!((SINES.len(), SINES[0], SINES[18_000]), (18_001, 0, 1 << 62));
+        assert_eq!(SINES[6_000], (1 << 61) - 1, "sin 30°");
+        assert_eq!(HAVERSINES.len(), 20_015);
+    }
+
+    #[test]
+    fn the_nearest_come_first_and_bias_and_index_decide_what_distance_does_not() {
+        let site = |datacenter, at, bias_km| Site { datacenter: DatacenterIx(datacenter), at, bias_km };
+        let beijing = at(39.90, 116.40);
+        let shanghai = at(31.23, 121.47);
+        let frankfurt = at(50.11, 8.68);
+        let sites = [site(1, frankfurt, 0), site(5, shanghai, 0), site(2, beijing, 0)];
+        assert_eq!(nearest(&sites, beijing), [2, 1, 0, NO_SITE]);
+        assert_eq!(nearest(&[], beijing), [NO_SITE; NEAREST_ORDER_LEN]);
+        let biased = [site(1, frankfurt, -7000), site(5, shanghai, 0), site(2, beijing, 1068)];
+        assert_eq!(nearest(&biased, beijing), [0, 1, 2, NO_SITE]);
+        let same =
+            [site(7, beijing, 0), site(3, beijing, 0), site(9, beijing, 0), site(4, beijing, 0), site(1, beijing, 0)];
+        assert_eq!(nearest(&same, shanghai), [4, 1, 3, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn distances_are_those_of_the_textbook_rounded(
+            one in (-9000_i16..=9000, -18_000_i16..=18_000),
+            other in (-9000_i16..=9000, -18_000_i16..=18_000),
+        ) {
+            let point = |(latitude_centideg, longitude_centideg)| Coordinates { latitude_centideg, longitude_centideg };
+            let textbook = textbook_km(point(one), point(other));
+            let km = f64::from(distance_km(point(one), point(other)));
+            // Near the antipodes the textbook's own rounding is worth some metres.
+            prop_assert!((km - textbook).abs() <= 0.501, "{km} is not {textbook}");
+        }
+    }
+}

@@ -5,8 +5,10 @@
 //! trusted: every offset, length and number is checked, and what is wrong is said with its place.
 
 mod csv;
-mod csv_line;
 mod ip2region;
 
 pub use csv::{Finding, Imported, Problem, csv};
 pub use ip2region::{ConvertError, Ip2regionError, Ip2regionFile, Ip2regionRow, ip2region};
+
+#[cfg(test)]
+pub(super) use ip2region::tests::file as ip2region_file;

@@ -265,3 +265,6 @@ impl<B: Bits> Half<B> {
         size_of_val(&*self.starts) + size_of_val(&*self.outcomes) + size_of_val(&*self.index)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,16 +18,20 @@
 //! Every error of a file is found, not the first alone (up to [`limits::DIAGNOSTICS_MAX`]), each with
 //! line and column. A file with an error gives no database.
 
+mod line;
+mod problem;
+mod row;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
-use super::csv_line::{Field, split};
 use crate::geo::build::{Draft, DraftError, Progress};
-use crate::geo::catalogue;
 use crate::limits;
-use crate::model::{Coordinates, CountryCode, Place};
+use line::{Field, split};
+pub use problem::Problem;
+use row::{Column, Row};
 
 /// What a CSV file became.
 #[derive(Debug)]
@@ -57,172 +61,13 @@ pub struct Finding {
     pub problem: Problem,
 }
 
-/// What can be wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum Problem {
-    #[error("there is no header line")]
-    NoHeader,
-    #[error("no column is called `{0}`")]
-    UnknownColumn(String),
-    #[error("the column `{0}` stands twice")]
-    ColumnTwice(&'static str),
-    #[error("the header names no network")]
-    NoNetworkColumn,
-    #[error("{found} fields where the header names {expected}")]
-    FieldCount { found: usize, expected: usize },
-    #[error("a quoted field does not end on its line, or is followed by text")]
-    Quotes,
-    #[error("`{0}` is not a network")]
-    Network(String),
-    #[error("`{network}` has bits set beyond its prefix; its network is {trimmed}")]
-    HostBits { network: String, trimmed: IpNet },
-    #[error("`{0}` is not an address")]
-    Address(String),
-    #[error("the range from {start} to {end} is of two families, or ends before it begins")]
-    Range { start: IpAddr, end: IpAddr },
-    #[error("{0} holds addresses that carry IPv4 inside (6to4, Teredo or v4-mapped)")]
-    CarriesV4(IpAddr),
-    #[error("`{0}` is not a country")]
-    Country(String),
-    #[error("a subdivision without a country")]
-    SubdivisionAlone,
-    #[error("`{code}` is not in {country}")]
-    SubdivisionElsewhere { code: String, country: CountryCode },
-    #[error("the catalogue does not know `{name}` in {country}; it is kept as a name")]
-    SubdivisionUnknown { name: String, country: CountryCode },
-    #[error("`{0}` is not the number of an autonomous system")]
-    Asn(String),
-    #[error("`{0}` is not a place on the globe")]
-    Degrees(String),
-    #[error("latitude and longitude go together")]
-    CoordinatesAlone,
-    #[error("the line says nothing of its network")]
-    Nothing,
-    #[error("the same network as in line {0}")]
-    Twice(u32),
-    #[error("overlaps in part with line {0}")]
-    Overlap(u32),
-    #[error("more than {} lines", limits::GEOIP_ROWS_MAX)]
-    TooManyRows,
-}
-
-impl Problem {
-    /// True when the file becomes a database in spite of it.
-    pub fn is_warning(&self) -> bool {
-        matches!(self, Problem::SubdivisionUnknown { .. })
-    }
-
-    /// Stable, in kebab case.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Problem::NoHeader => "csv-no-header",
-            Problem::UnknownColumn(_) => "csv-unknown-column",
-            Problem::ColumnTwice(_) => "csv-column-twice",
-            Problem::NoNetworkColumn => "csv-no-network-column",
-            Problem::FieldCount { .. } => "csv-field-count",
-            Problem::Quotes => "csv-quotes",
-            Problem::Network(_) => "csv-network",
-            Problem::HostBits { .. } => "csv-host-bits",
-            Problem::Address(_) => "csv-address",
-            Problem::Range { .. } => "csv-range",
-            Problem::CarriesV4(_) => "csv-carries-ipv4",
-            Problem::Country(_) => "csv-country",
-            Problem::SubdivisionAlone => "csv-subdivision-alone",
-            Problem::SubdivisionElsewhere { .. } => "csv-subdivision-elsewhere",
-            Problem::SubdivisionUnknown { .. } => "csv-subdivision-unknown",
-            Problem::Asn(_) => "csv-asn",
-            Problem::Degrees(_) => "csv-degrees",
-            Problem::CoordinatesAlone => "csv-coordinates-alone",
-            Problem::Nothing => "csv-nothing-said",
-            Problem::Twice(_) => "csv-network-twice",
-            Problem::Overlap(_) => "csv-overlap",
-            Problem::TooManyRows => "csv-too-many-rows",
-        }
-    }
-
-    /// What was expected there, where that can be said.
-    pub fn expected(&self) -> Option<String> {
-        match self {
-            Problem::NoHeader | Problem::UnknownColumn(_) => Some(format!("columns among {}", COLUMNS.join(", "))),
-            Problem::NoNetworkColumn => Some("`cidr`, or `start` and `end`".to_owned()),
-            Problem::Network(_) => Some("an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32".to_owned()),
-            Problem::HostBits { trimmed, .. } => Some(trimmed.to_string()),
-            Problem::Address(_) => Some("an IPv4 or IPv6 address".to_owned()),
-            Problem::CarriesV4(_) => Some("the IPv4 network that they carry".to_owned()),
-            Problem::Country(_) => Some("an ISO 3166-1 code such as CN, or a country's name".to_owned()),
-            Problem::SubdivisionAlone => Some("a country beside it, or a full code such as CN-BJ".to_owned()),
-            Problem::Asn(_) => Some("a number such as 4134 or AS4134".to_owned()),
-            Problem::Degrees(_) => Some("degrees: latitude from -90 to 90, longitude from -180 to 180".to_owned()),
-            Problem::ColumnTwice(_)
-            | Problem::FieldCount { .. }
-            | Problem::Quotes
-            | Problem::Range { .. }
-            | Problem::SubdivisionElsewhere { .. }
-            | Problem::SubdivisionUnknown { .. }
-            | Problem::CoordinatesAlone
-            | Problem::Nothing
-            | Problem::Twice(_)
-            | Problem::Overlap(_)
-            | Problem::TooManyRows => None,
-        }
-    }
-}
-
-/// What a column holds; indices into [`COLUMNS`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Column {
-    Cidr,
-    Start,
-    End,
-    Country,
-    Subdivision,
-    City,
-    Asn,
-    Isp,
-    Latitude,
-    Longitude,
-}
-
-const COLUMNS: [&str; 10] = ["cidr", "start", "end", "country", "subdivision", "city", "asn", "isp", "lat", "lon"];
-
-impl Column {
-    fn named(name: &str) -> Option<Column> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "cidr" | "network" => Some(Column::Cidr),
-            "start" => Some(Column::Start),
-            "end" => Some(Column::End),
-            "country" => Some(Column::Country),
-            "subdivision" => Some(Column::Subdivision),
-            "city" => Some(Column::City),
-            "asn" => Some(Column::Asn),
-            "isp" => Some(Column::Isp),
-            "lat" | "latitude" => Some(Column::Latitude),
-            "lon" | "longitude" => Some(Column::Longitude),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        COLUMNS[self as usize]
-    }
-}
-
-/// A line that was understood.
-struct Row {
-    start: IpAddr,
-    end: IpAddr,
-    place: Place,
-    line: u32,
-}
-
 /// Reads a CSV file and makes a database of it. `epoch_s` is the build time to write.
 pub fn csv(text: &str, epoch_s: u64, progress: Progress<'_>) -> Result<Imported, DraftError> {
     let mut reading = Reading { findings: Vec::new(), unlisted: 0, failed: false };
     let mut rows = reading.rows(text, progress);
     let count = rows.len() as u64;
     // Containing before contained, so that the narrower has the last word.
-    rows.sort_by(|a, b| (a.start, std::cmp::Reverse(a.end)).cmp(&(b.start, std::cmp::Reverse(b.end))));
+    rows.sort_by_key(|row| (row.start, std::cmp::Reverse(row.end)));
     reading.nest(&rows, text);
     reading.findings.sort_by_key(|finding| (finding.line, finding.column));
     let octets = if reading.failed { None } else { Some(draft(&rows, epoch_s)?) };
@@ -247,15 +92,6 @@ fn draft(rows: &[Row], epoch_s: u64) -> Result<Vec<u8>, DraftError> {
         }
     }
     draft.finish()
-}
-
-/// The part of an IPv6 tree in which IPv4 shows; a database can not say anything else there.
-fn carries_v4(start: IpAddr, end: IpAddr) -> bool {
-    let (IpAddr::V6(start), IpAddr::V6(end)) = (start, end) else { return false };
-    ["::/96", "::ffff:0:0/96", "2001::/32", "2002::/16"].iter().any(|net| {
-        let net: ipnet::Ipv6Net = net.parse().expect("a network");
-        start <= net.broadcast() && net.network() <= end
-    })
 }
 
 struct Reading {
@@ -347,128 +183,12 @@ impl Reading {
             self.find(line, None, Problem::Quotes);
             return None;
         };
-        if fields.len() != columns.len() {
-            self.find(line, None, Problem::FieldCount { found: fields.len(), expected: columns.len() });
-            return None;
-        }
-        let fields: HashMap<Column, Field<'_>> = columns.iter().copied().zip(fields).collect();
-        let given = |column| fields.get(&column).filter(|field: &&Field<'_>| !field.text.trim().is_empty());
-        let network = self.network(line, &fields);
-        let place = self.place(line, given);
-        let ((start, end), place) = (network?, place?);
-        if carries_v4(start, end) {
-            self.find(line, fields.get(&Column::Cidr).or(fields.get(&Column::Start)), Problem::CarriesV4(start));
-            return None;
-        }
-        if place.is_unknown() {
-            self.find(line, None, Problem::Nothing);
-            return None;
-        }
-        Some(Row { start, end, place, line: line.number })
-    }
-
-    fn network(&mut self, line: Line<'_>, fields: &HashMap<Column, Field<'_>>) -> Option<(IpAddr, IpAddr)> {
-        if let Some(field) = fields.get(&Column::Cidr) {
-            let text = field.text.trim();
-            let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
-            let Some(net) = text.parse::<IpNet>().ok().or_else(host) else {
-                self.find(line, Some(field), Problem::Network(text.to_owned()));
-                return None;
-            };
-            if net.trunc() != net {
-                let problem = Problem::HostBits { network: text.to_owned(), trimmed: net.trunc() };
-                self.find(line, Some(field), problem);
-                return None;
-            }
-            return Some((net.network(), net.broadcast()));
-        }
-        let mut address = |column| {
-            let field = fields.get(&column)?;
-            let parsed = field.text.trim().parse::<IpAddr>().ok();
-            if parsed.is_none() {
-                self.find(line, Some(field), Problem::Address(field.text.trim().to_owned()));
-            }
-            parsed
-        };
-        let (start, end) = (address(Column::Start), address(Column::End));
-        let (start, end) = (start?, end?);
-        if start.is_ipv4() != end.is_ipv4() || start > end {
-            self.find(line, fields.get(&Column::Start), Problem::Range { start, end });
-            return None;
-        }
-        Some((start, end))
-    }
-
-    fn place<'f>(&mut self, line: Line<'_>, given: impl Fn(Column) -> Option<&'f Field<'f>>) -> Option<Place> {
-        let text = |field: &Field<'_>| field.text.trim().to_owned();
-        let mut place = Place::default();
-        let mut sound = true;
-        let mut find = |field: Option<&Field<'_>>, problem: Problem| {
-            sound &= problem.is_warning();
+        let (row, problems) = row::read(columns, &fields, line.number);
+        let sound = problems.iter().all(|(_, problem)| problem.is_warning());
+        for (field, problem) in problems {
             self.find(line, field, problem);
-        };
-        if let Some(field) = given(Column::Country) {
-            place.country = catalogue::country(&field.text);
-            if place.country.is_none() {
-                find(Some(field), Problem::Country(text(field)));
-            }
         }
-        if let Some(field) = given(Column::Subdivision) {
-            let full = field.text.trim().split_once('-').and_then(|(country, _)| {
-                let country = catalogue::country(country).filter(|_| country.len() == 2)?;
-                Some((country, catalogue::subdivision(country, &field.text)?))
-            });
-            match (place.country, full) {
-                (Some(country), Some((other, _))) if country != other => {
-                    find(Some(field), Problem::SubdivisionElsewhere { code: text(field), country });
-                }
-                (None, None) if given(Column::Country).is_none() => find(Some(field), Problem::SubdivisionAlone),
-                (None, None) => {}
-                (_, Some((country, code))) => {
-                    place.country = Some(country);
-                    place.subdivision = Some(code.into());
-                }
-                (Some(country), None) => match catalogue::subdivision(country, &field.text) {
-                    Some(code) => place.subdivision = Some(code.into()),
-                    None => {
-                        place.subdivision = Some(field.text.trim().into());
-                        find(Some(field), Problem::SubdivisionUnknown { name: text(field), country });
-                    }
-                },
-            }
-        }
-        place.continent = place.country.and_then(catalogue::continent);
-        place.city = given(Column::City).map(|field| field.text.trim().into());
-        place.isp = given(Column::Isp).map(|field| {
-            let name = field.text.trim();
-            catalogue::isp_alias(name).unwrap_or(name).into()
-        });
-        if let Some(field) = given(Column::Asn) {
-            let name = field.text.trim();
-            let digits = name.get(..2).filter(|head| head.eq_ignore_ascii_case("AS")).map_or(name, |_| &name[2..]);
-            place.asn = Some(digits).filter(|digits| !digits.starts_with('+')).and_then(|digits| digits.parse().ok());
-            if place.asn.is_none() {
-                find(Some(field), Problem::Asn(text(field)));
-            }
-        }
-        match (given(Column::Latitude), given(Column::Longitude)) {
-            (None, None) => {}
-            (Some(field), None) | (None, Some(field)) => find(Some(field), Problem::CoordinatesAlone),
-            (Some(latitude), Some(longitude)) => {
-                let degrees = |field: &Field<'_>| field.text.trim().parse::<f64>().ok();
-                let south_north = degrees(latitude).filter(|degrees| (-90.0..=90.0).contains(degrees));
-                let west_east = degrees(longitude).filter(|degrees| (-180.0..=180.0).contains(degrees));
-                if south_north.is_none() {
-                    find(Some(latitude), Problem::Degrees(text(latitude)));
-                }
-                if west_east.is_none() {
-                    find(Some(longitude), Problem::Degrees(text(longitude)));
-                }
-                place.coordinates =
-                    south_north.zip(west_east).and_then(|(lat, lon)| Coordinates::from_degrees(lat, lon));
-            }
-        }
-        sound.then_some(place)
+        row.filter(|_| sound)
     }
 
     /// Checks that sorted networks lie beside or inside each other.
@@ -496,3 +216,6 @@ impl Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,11 +210,11 @@ pub fn ip2region(octets: &[u8], epoch_s: u64, progress: Progress<'_>) -> Result<
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(in crate::geo) mod tests {
     use super::*;
 
     /// A file of these rows.
-    pub(crate) fn file(rows: &[(&str, &str, &str)]) -> Vec<u8> {
+    pub(in crate::geo) fn file(rows: &[(&str, &str, &str)]) -> Vec<u8> {
         let mut octets = vec![0; 8];
         let mut index = Vec::new();
         for (start, end, text) in rows {
