@@ -13,7 +13,7 @@
 //!
 //! An atlas is made when files are loaded and read when tables are compiled; no query looks at it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use super::catalogue;
 use super::database::Database;
 use super::gazetteer::Names;
 use super::networks::{self, Networks};
-use super::segments::{Bits, Segments};
+use super::segments::Segments;
 use crate::limits::GEOIP_LAYERS_MAX;
-use crate::model::{Network, Place, fold};
+use crate::model::{CountryCode, Network, Place, fold};
 
 /// What somebody should know about the data that was loaded; nothing of it keeps it from serving.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Atlas {
             for (name, codes) in layer.subdivision_names {
                 names.entry(name).or_default().extend(codes);
             }
-            sheets = sheets.over(&Sheets { v4: layer.v4, v6: layer.v6, places: layer.places });
+            sheets = sheets.over(Sheets { v4: layer.v4, v6: layer.v6, places: layer.places });
         }
         let Sheets { v4, v6, places } = sheets.complete();
         let names = Names::of(&places, names);
@@ -117,6 +117,9 @@ impl Atlas {
     }
 }
 
+/// A combination of records that has no number yet.
+const UNSEEN: u32 = u32::MAX;
+
 /// Segments of both families and the places that they number; place 0 is unknown.
 struct Sheets {
     v4: Segments<u32>,
@@ -126,52 +129,55 @@ struct Sheets {
 
 impl Sheets {
     /// This one in front of another.
-    fn over(self, back: &Sheets) -> Sheets {
-        let mut places = Interned::default();
-        let mut numbers: HashMap<(u32, u32), u32> = HashMap::new();
+    fn over(self, back: Sheets) -> Sheets {
+        if self.places.len() == 1 {
+            return back;
+        }
+        let mut places = vec![Place::default()];
+        // Most addresses are known to one of two layers alone; those need no table of pairs.
+        let mut of_front = vec![UNSEEN; self.places.len()];
+        let mut of_back = vec![UNSEEN; back.places.len()];
+        let mut of_both: HashMap<(u32, u32), u32> = HashMap::new();
         let mut combine = |front: u32, behind: u32| {
-            *numbers.entry((front, behind)).or_insert_with(|| {
+            let number = match (front, behind) {
+                (0, 0) => return 0,
+                (front, 0) => &mut of_front[front as usize],
+                (0, behind) => &mut of_back[behind as usize],
+                pair => of_both.entry(pair).or_insert(UNSEEN),
+            };
+            if *number == UNSEEN {
                 let mut place = self.places[front as usize].clone();
                 fill(&mut place, &back.places[behind as usize]);
-                places.number(place)
-            })
+                *number = u32::try_from(places.len()).expect("no more places than segments, which limits bound");
+                places.push(place);
+            }
+            *number
         };
-        let v4 = overlay(&self.v4, &back.v4, &mut combine);
-        let v6 = overlay(&self.v6, &back.v6, &mut combine);
-        Sheets { v4, v6, places: places.all }
+        let v4 = Segments::overlay(&self.v4, &back.v4, &mut combine);
+        let v6 = Segments::overlay(&self.v6, &back.v6, &mut combine);
+        Sheets { v4, v6, places }
     }
 
     /// With everything that follows from what is known.
     fn complete(self) -> Sheets {
         let mut places = Interned::default();
-        let numbers: Vec<u32> = self.places.into_iter().map(|place| places.number(completed(place))).collect();
+        let mut known = HashMap::new();
+        let numbers: Vec<u32> =
+            self.places.into_iter().map(|place| places.number(completed(place, &mut known))).collect();
         let new = |number: u32| numbers[number as usize];
         Sheets { v4: self.v4.map_values(new), v6: self.v6.map_values(new), places: places.all }
     }
 }
 
-/// Neighbours often repeat a pair; the last one is remembered before the table is asked.
-fn overlay<B: Bits>(front: &Segments<B>, back: &Segments<B>, combine: &mut impl FnMut(u32, u32) -> u32) -> Segments<B> {
-    let mut last = None;
-    Segments::overlay(front, back, |front, back| match last {
-        Some((pair, number)) if pair == (front, back) => number,
-        Some(_) | None => {
-            let number = combine(front, back);
-            last = Some(((front, back), number));
-            number
-        }
-    })
-}
-
 /// Distinct places; 0 is the unknown one.
 struct Interned {
     all: Vec<Place>,
-    numbers: BTreeMap<Place, u32>,
+    numbers: HashMap<Place, u32>,
 }
 
 impl Default for Interned {
     fn default() -> Interned {
-        Interned { all: vec![Place::default()], numbers: BTreeMap::from([(Place::default(), 0)]) }
+        Interned { all: vec![Place::default()], numbers: HashMap::from([(Place::default(), 0)]) }
     }
 }
 
@@ -235,13 +241,24 @@ pub(super) fn normalised(mut place: Place) -> Place {
     place
 }
 
+/// What follows from a country and a subdivision: their names in one form, the continent, the middle.
+type Known = HashMap<(Option<CountryCode>, Option<Arc<str>>), Place>;
+
 /// A place with everything that follows from what is known of it.
-fn completed(place: Place) -> Place {
-    let mut place = normalised(place);
-    if let Some(country) = place.country {
-        place.continent = place.continent.or_else(|| catalogue::continent(country));
-        place.coordinates = place.coordinates.or_else(|| catalogue::centre(country, place.subdivision.as_deref()));
-    }
+fn completed(mut place: Place, known: &mut Known) -> Place {
+    let what = (place.country, place.subdivision.take());
+    let follows = known.entry(what).or_insert_with_key(|(country, subdivision)| {
+        let mut follows = normalised(Place { country: *country, subdivision: subdivision.clone(), ..Place::default() });
+        if let Some(country) = follows.country {
+            follows.continent = catalogue::continent(country);
+            follows.coordinates = catalogue::centre(country, follows.subdivision.as_deref());
+        }
+        follows
+    });
+    place.country = follows.country;
+    place.subdivision = follows.subdivision.clone();
+    place.continent = place.continent.or(follows.continent);
+    place.coordinates = place.coordinates.or(follows.coordinates);
     place
 }
 

@@ -191,9 +191,7 @@ fn decode(file: &Arc<str>, octets: &[u8]) -> Result<Database, DatabaseFault> {
             tree.walk(0, None, |record, first: u32| records.number(record, IpAddr::V4(Ipv4Addr::from_bits(first))))?;
         (v4, Segments::uniform(0))
     };
-    for (first, depth) in WITHOUT_DATA {
-        v6.fill(first, depth, 0);
-    }
+    v6.fill(&WITHOUT_DATA, 0);
 
     let mut notes = Vec::new();
     if metadata.description.is_empty() {
@@ -289,7 +287,8 @@ struct Places {
     all: Vec<Place>,
     numbers: HashMap<Place, u32>,
     texts: HashSet<Arc<str>>,
-    codes: HashMap<(CountryCode, Arc<str>), Option<&'static str>>,
+    /// By country, code or name, and name.
+    subdivisions: HashMap<(Option<CountryCode>, Arc<str>, Arc<str>), Arc<str>>,
     subdivision_names: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
@@ -299,7 +298,7 @@ impl Default for Places {
             all: vec![Place::default()],
             numbers: HashMap::from([(Place::default(), 0)]),
             texts: HashSet::new(),
-            codes: HashMap::new(),
+            subdivisions: HashMap::new(),
             subdivision_names: HashMap::new(),
         }
     }
@@ -335,29 +334,34 @@ impl Places {
     }
 
     /// The full code by the catalogue; else the data's code behind the country's; else the data's name.
+    /// Worked out once for each combination of texts.
     fn subdivision(&mut self, reading: &Reading<'_>) -> Option<Arc<str>> {
         let either = reading.subdivision_code.or(reading.subdivision_name)?;
-        let Some(country) = reading.country else { return Some(self.text(either)) };
+        let texts = (reading.country, self.text(either), self.text(reading.subdivision_name.unwrap_or_default()));
+        if let Some(known) = self.subdivisions.get(&texts) {
+            return Some(Arc::clone(known));
+        }
+        let found = self.new_subdivision(reading, either);
+        self.subdivisions.insert(texts, Arc::clone(&found));
+        Some(found)
+    }
+
+    fn new_subdivision(&mut self, reading: &Reading<'_>, either: &str) -> Arc<str> {
+        let Some(country) = reading.country else { return self.text(either) };
         let known = [reading.subdivision_code, reading.subdivision_name]
             .into_iter()
             .flatten()
-            .find_map(|text| self.code(country, text));
+            .find_map(|text| catalogue::subdivision(country, text));
         let is_code = |code: &&str| code.len() <= 3 && code.bytes().all(|octet| octet.is_ascii_alphanumeric());
         let code = match (known, reading.subdivision_code.filter(is_code)) {
             (Some(known), _) => self.text(known),
             (None, Some(code)) => self.text(&format!("{country}-{}", code.to_ascii_uppercase())),
-            (None, None) => return Some(self.text(reading.subdivision_name.unwrap_or(either))),
+            (None, None) => return self.text(reading.subdivision_name.unwrap_or(either)),
         };
         if let Some(name) = reading.subdivision_name {
             self.subdivision_names.entry(fold(name)).or_default().insert(Arc::clone(&code));
         }
-        Some(code)
-    }
-
-    /// The catalogue's code, asked once for each text.
-    fn code(&mut self, country: CountryCode, text: &str) -> Option<&'static str> {
-        let text = self.text(text);
-        *self.codes.entry((country, text)).or_insert_with_key(|(country, text)| catalogue::subdivision(*country, text))
+        code
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names of places: the built-in catalogue first, then the names of the loaded data.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Atlas, catalogue};
@@ -25,16 +25,16 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of(places: &[Place], subdivision_names: HashMap<Arc<str>, BTreeSet<Arc<str>>>) -> Names {
         let mut names = Names::default();
-        let mut cities = BTreeSet::new();
-        let mut subdivisions = BTreeSet::new();
-        let mut isps = BTreeSet::new();
+        let mut cities = HashSet::new();
+        let mut subdivisions = HashSet::new();
+        let mut isps = HashSet::new();
         for place in places {
             names.continents.extend(place.continent);
             names.countries.extend(place.country);
             names.asns.extend(place.asn);
-            subdivisions.extend(place.subdivision.clone());
-            cities.extend(place.city.clone());
-            isps.extend(place.isp.clone());
+            subdivisions.extend(&place.subdivision);
+            cities.extend(&place.city);
+            isps.extend(&place.isp);
         }
         names.subdivisions = subdivisions.iter().map(|name| fold(name)).collect();
         names.cities = cities.iter().map(|name| fold(name)).collect();
@@ -42,10 +42,14 @@ impl Names {
         let codes = |codes: BTreeSet<Arc<str>>| codes.iter().map(|code| fold(code)).collect();
         names.subdivision_names = subdivision_names.into_iter().map(|(name, of)| (name, codes(of))).collect();
         // Subdivisions are few and cities many: the bound should cost the latter.
-        let written: BTreeMap<Arc<str>, ()> =
-            names.subdivision_names.keys().map(|name| (Arc::clone(name), ())).collect();
-        names.as_written =
-            written.into_keys().chain(subdivisions).chain(isps).chain(cities).take(GAZETTEER_NAMES_MAX).collect();
+        let in_order = |names: HashSet<&Arc<str>>| {
+            let mut names: Vec<Arc<str>> = names.into_iter().cloned().collect();
+            names.sort_unstable();
+            names
+        };
+        let written = in_order(names.subdivision_names.keys().collect());
+        let all = [written, in_order(subdivisions), in_order(isps), in_order(cities)];
+        names.as_written = all.into_iter().flatten().take(GAZETTEER_NAMES_MAX).collect();
         names
     }
 

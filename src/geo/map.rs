@@ -20,8 +20,8 @@
 //! for policies that do not look at the client.
 //!
 //! # Finding
-//! The leading bits of the address pick a slot of an index, about as many as there are ranges; a binary
-//! search in what the slot covers, mostly a few ranges, does the rest. No allocation, integers only.
+//! Some bits of the address pick a slot of an index that has about as many slots as there are ranges; a
+//! binary search in what the slot covers, mostly a few ranges, does the rest. No allocation, integers only.
 
 use std::mem::size_of_val;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -200,9 +200,9 @@ fn ranges<B: Bits>(
     }
 }
 
-/// Leading bits that pick a slot: as many slots as ranges, within reason; 4 MiB at most.
+/// Bits that pick a slot: about as many slots as ranges, within reason; 8 MiB at most.
 const INDEX_BITS_MIN: u32 = 4;
-const INDEX_BITS_MAX: u32 = 20;
+const INDEX_BITS_MAX: u32 = 21;
 
 /// Ranges of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +213,7 @@ struct Half<B> {
     outcomes: Box<[u16]>,
     /// For each slot the range that holds its first address, and the last range at the end.
     index: Box<[u32]>,
-    /// How many leading bits pick a slot.
+    /// How many bits pick a slot.
     index_bits: u32,
 }
 
@@ -222,18 +222,17 @@ impl<B: Bits> Half<B> {
         let count = ranges.len();
         let index_bits = count.next_power_of_two().ilog2().clamp(INDEX_BITS_MIN, INDEX_BITS_MAX);
         let number = |at: usize| u32::try_from(at).expect("limits bound segments");
-        // A range's slot is where it begins: all slots after it, up to the next range's, begin inside it.
-        let mut index = Vec::with_capacity((1 << index_bits) + 1);
+        let slots = B::LAST.slot(index_bits) + 1;
+        let mut index = Vec::with_capacity(slots + 1);
         for (at, (start, _)) in ranges.iter().enumerate() {
-            // The range before still holds the first address of this slot, unless the range begins with it.
-            let slot = start.leading(index_bits);
-            let begins_slot = start == start.block_start(u8::try_from(index_bits).expect("at most 31"));
-            let until = if begins_slot { slot } else { slot + 1 };
+            // The slots that begin before this range begin in the one before it.
+            let slot = start.slot(index_bits);
+            let until = if B::slot_start(slot, index_bits) == start { slot } else { slot + 1 };
             while index.len() < until {
                 index.push(number(at - 1));
             }
         }
-        index.resize((1 << index_bits) + 1, number(count - 1));
+        index.resize(slots + 1, number(count - 1));
         let (starts, outcomes): (Vec<B>, Vec<u16>) = ranges
             .iter()
             .map(|(start, outcome)| (start, u16::try_from(outcome).expect("outcomes come as 16 bits")))
@@ -243,9 +242,17 @@ impl<B: Bits> Half<B> {
 
     #[inline]
     fn find(&self, at: B) -> Leaf {
-        let slot = at.leading(self.index_bits);
-        let (low, high) = (self.index[slot] as usize, self.index[slot + 1] as usize);
-        let range = low + self.starts[low + 1..=high].partition_point(|&start| start <= at);
+        let slot = at.slot(self.index_bits);
+        let (mut low, mut high) = (self.index[slot], self.index[slot + 1]);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if self.starts[middle as usize] <= at {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        let range = low as usize;
         let before = if range == 0 { None } else { self.starts[range].previous() };
         let shared_before = before.map_or(0, |before| at.shared_bits(before));
         let shared_after = self.starts.get(range + 1).map_or(0, |&after| at.shared_bits(after));

@@ -20,16 +20,17 @@ pub(super) trait Bits: Copy + Ord + std::fmt::Debug {
     fn shared_bits(self, other: Self) -> u8;
     /// With the bit at `depth` (0 is the first) set.
     fn with_bit(self, depth: u8) -> Self;
-    /// The first address of the block of `depth` leading bits that holds this one.
-    fn block_start(self, depth: u8) -> Self;
     /// The last address of the block of `depth` leading bits that holds this one.
     fn block_end(self, depth: u8) -> Self;
-    /// The leading `len` bits, 1 to 31, as a number.
-    fn leading(self, len: u32) -> usize;
+    /// In which slot of an index over `bits` bits this address lies: a number that grows with the address,
+    /// at most `2^bits + 1`.
+    fn slot(self, bits: u32) -> usize;
+    /// The first address of a slot.
+    fn slot_start(slot: usize, bits: u32) -> Self;
 }
 
 macro_rules! bits {
-    ($int:ty) => {
+    ($int:ty, $slot:ident, $slot_start:ident) => {
         impl Bits for $int {
             const ZERO: $int = 0;
             const LAST: $int = <$int>::MAX;
@@ -56,25 +57,47 @@ macro_rules! bits {
                 self | (1 << (Self::LEN - 1 - depth))
             }
 
-            fn block_start(self, depth: u8) -> $int {
-                self & !<$int>::MAX.checked_shr(u32::from(depth)).unwrap_or(0)
-            }
-
             fn block_end(self, depth: u8) -> $int {
                 self | <$int>::MAX.checked_shr(u32::from(depth)).unwrap_or(0)
             }
 
             #[inline]
-            #[allow(clippy::cast_possible_truncation, reason = "31 bits at most are left")]
-            fn leading(self, len: u32) -> usize {
-                (self >> (<$int>::BITS - len)) as usize
+            fn slot(self, bits: u32) -> usize {
+                $slot(self, bits)
+            }
+
+            fn slot_start(slot: usize, bits: u32) -> $int {
+                $slot_start(slot, bits)
             }
         }
     };
 }
 
-bits!(u32);
-bits!(u128);
+bits!(u32, slot_v4, slot_start_v4);
+bits!(u128, slot_v6, slot_start_v6);
+
+/// Slots of equal size.
+#[inline]
+fn slot_v4(address: u32, bits: u32) -> usize {
+    (address >> (32 - bits)) as usize
+}
+
+fn slot_start_v4(slot: usize, bits: u32) -> u32 {
+    u32::try_from((slot as u64) << (32 - bits)).unwrap_or(u32::MAX)
+}
+
+/// What is routed lies in 2000::/3, so that is where the slots are: the first is for all before, the last
+/// for all after.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "bits + 3 bits are left, and bits is at most 24")]
+fn slot_v6(address: u128, bits: u32) -> usize {
+    let leading = ((address >> 64) as u64 >> (61 - bits)) as usize;
+    leading.saturating_sub((1 << bits) - 1).min((1 << bits) + 1)
+}
+
+fn slot_start_v6(slot: usize, bits: u32) -> u128 {
+    if slot == 0 { 0 } else { ((1 << bits) - 1 + slot as u128) << (125 - bits) }
+}
 
 /// Values of an address space, in two sorted arrays.
 ///
@@ -120,15 +143,16 @@ impl<B: Bits> Segments<B> {
         self.starts.iter().copied().zip(self.values.iter().copied())
     }
 
-    /// Gives the block of `depth` leading bits at `first` one value.
-    pub(super) fn fill(&mut self, first: B, depth: u8, value: u32) {
-        let last = first.block_end(depth);
-        let mut block = Segments::uniform(0);
-        block.set_from(first, 1);
-        if let Some(after) = last.next() {
-            block.set_from(after, 0);
+    /// Gives disjoint blocks (first address, leading bits), in ascending order, one value.
+    pub(super) fn fill(&mut self, blocks: &[(B, u8)], value: u32) {
+        let mut inside = Segments::uniform(0);
+        for &(first, depth) in blocks {
+            inside.set_from(first, 1);
+            if let Some(after) = first.block_end(depth).next() {
+                inside.set_from(after, 0);
+            }
         }
-        *self = Segments::overlay(&block, self, |inside, old| if inside == 1 { value } else { old });
+        *self = Segments::overlay(&inside, self, |inside, old| if inside == 1 { value } else { old });
     }
 
     /// Both at once: `combine(front, back)` wherever either changes.
@@ -196,12 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a_block_at_the_end_of_the_space_can_be_filled() {
+    fn blocks_at_both_ends_of_the_space_can_be_filled() {
         let mut all = segments(&[(0, 5)]);
-        all.fill(0xffff_ff00, 24, 9);
-        all.fill(0, 32, 8);
-        assert_eq!(all.iter().collect::<Vec<_>>(), [(0, 8), (1, 5), (0xffff_ff00, 9)]);
-        all.fill(0, 0, 3);
+        all.fill(&[(0, 32), (0xffff_ff00, 24)], 9);
+        assert_eq!(all.iter().collect::<Vec<_>>(), [(0, 9), (1, 5), (0xffff_ff00, 9)]);
+        all.fill(&[(0, 0)], 3);
         assert_eq!(all, Segments::uniform(3));
     }
 }
