@@ -141,3 +141,89 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CertificateError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    struct Files {
+        dir: tempfile::TempDir,
+    }
+
+    impl Files {
+        fn new() -> Files {
+            Files { dir: tempfile::tempdir().unwrap() }
+        }
+
+        fn paths(&self) -> (PathBuf, PathBuf) {
+            (self.dir.path().join("cert.pem"), self.dir.path().join("key.pem"))
+        }
+
+        fn write(&self, certificate: &str, key: &str) {
+            let paths = self.paths();
+            fs::write(paths.0, certificate).unwrap();
+            fs::write(paths.1, key).unwrap();
+        }
+
+        fn load(&self) -> Result<Certificate, CertificateError> {
+            let (certificate, key) = self.paths();
+            Certificate::load(&certificate, &key)
+        }
+    }
+
+    fn pair(name: &str) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn a_new_pair_replaces_the_old_one() {
+        let files = Files::new();
+        let (first, second) = (pair("first.test"), pair("second.test"));
+        files.write(&first.0, &first.1);
+        let certificate = files.load().unwrap();
+        let before = certificate.current();
+        files.write(&second.0, &second.1);
+        certificate.reload().unwrap();
+        assert_ne!(before.cert, certificate.current().cert);
+    }
+
+    #[test]
+    fn a_bad_file_changes_nothing_and_says_which_and_why() {
+        let files = Files::new();
+        let (good, other) = (pair("good.test"), pair("other.test"));
+        files.write(&good.0, &good.1);
+        let certificate = files.load().unwrap();
+        let before = certificate.current();
+        let half = &good.0[..good.0.len() / 2];
+        let bad = [
+            ("", &good.1[..], "cert.pem holds no certificate"),
+            (half, &good.1, "cert.pem holds no certificate"),
+            (&good.1, &good.1, "cert.pem holds no certificate"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &good.1, "cert.pem can not be used"),
+            (&good.0, "", "key.pem holds no private key"),
+            (&good.0, &good.0, "key.pem holds no private key"),
+            (&good.0, &other.1, "key.pem is not the key of"),
+        ];
+        for (certificate_text, key_text, expected) in bad {
+            files.write(certificate_text, key_text);
+            let error = certificate.reload().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} instead of {expected}");
+            assert!(Arc::ptr_eq(&before, &certificate.current()));
+        }
+        fs::remove_file(files.paths().1).unwrap();
+        let error = certificate.reload().unwrap_err().to_string();
+        assert!(error.contains("can not read") && error.contains("key.pem"), "{error}");
+        assert!(Arc::ptr_eq(&before, &certificate.current()));
+    }
+
+    #[test]
+    fn a_file_that_is_far_too_long_is_not_read_to_its_end() {
+        let files = Files::new();
+        let (certificate, key) = files.paths();
+        fs::File::create(&certificate).unwrap().set_len(CERTIFICATE_FILE_LEN_MAX + 1).unwrap();
+        assert!(matches!(Certificate::load(&certificate, &key), Err(CertificateError::TooLong { .. })));
+    }
+}

@@ -191,3 +191,122 @@ impl Carried {
         MessageResponseBuilder::new(&self.queries, self.message.edns.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_proto::op::{Edns, Query};
+    use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption, NSIDPayload};
+    use hickory_proto::rr::rdata::{A, HINFO};
+    use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+    use hickory_proto::serialize::binary::BinEncoder;
+
+    use super::*;
+
+    /// What leaves when `reply` is ours.
+    fn carried(reply: &[u8]) -> Vec<u8> {
+        let carried = Carried::read(reply).unwrap();
+        let message = &carried.message;
+        let response =
+            carried.builder().build(message.metadata, &message.answers, &message.authorities, [], &message.additionals);
+        let mut bytes = Vec::new();
+        response.destructive_emit(&mut BinEncoder::new(&mut bytes)).unwrap();
+        bytes
+    }
+
+    fn assert_carried_whole(message: &Message) {
+        let ours = message.to_vec().unwrap();
+        let theirs = carried(&ours);
+        assert_eq!(ours[..12], theirs[..12], "every bit and count of the header");
+        // Not with `message` itself: to hickory 16 is BADVERS when written and BADSIG when read.
+        assert_eq!(Message::from_vec(&theirs).unwrap(), Message::from_vec(&ours).unwrap());
+    }
+
+    fn reply(code: ResponseCode) -> Message {
+        let mut message = Message::new(0xbeef, MessageType::Response, hickory_proto::op::OpCode::Query);
+        message.metadata.response_code = code;
+        message.metadata.authoritative = true;
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(Name::from_ascii("wWw.eXample.Com.").unwrap(), RecordType::A));
+        message
+    }
+
+    fn record(name: &str, ttl: u32, data: RData) -> Record {
+        Record::from_rdata(Name::from_ascii(name).unwrap(), ttl, data)
+    }
+
+    fn edns() -> Edns {
+        let mut edns = Edns::new();
+        edns.set_max_payload(1232).set_dnssec_ok(true);
+        edns
+    }
+
+    #[test]
+    fn records_of_every_section_keep_their_place_and_order() {
+        let mut message = reply(ResponseCode::NoError);
+        for last in [3, 1, 2] {
+            let data = RData::A(A(Ipv4Addr::new(192, 0, 2, last)));
+            message.add_answer(record("www.example.com.", 15, data.clone()));
+            message.add_authority(record("ns.example.com.", 60, data.clone()));
+            message.add_additional(record("glue.example.com.", 3600, data));
+        }
+        assert_carried_whole(&message);
+    }
+
+    #[test]
+    fn edns_options_arrive_with_the_scope_nsid_and_extended_error() {
+        let mut message = reply(ResponseCode::NXDomain);
+        let mut edns = edns();
+        for (net, source, scope) in [("219.141.136.0", 24, 17), ("2001:db8::", 56, 0), ("0.0.0.0", 0, 0)] {
+            edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(net.parse().unwrap(), source, scope)));
+        }
+        edns.options_mut().insert(EdnsOption::NSID(NSIDPayload::new(*b"bj-1").unwrap()));
+        edns.options_mut().insert(EdnsOption::Unknown(15, b"\x00\x1bfiltered".to_vec()));
+        message.set_edns(edns);
+        assert_carried_whole(&message);
+        let theirs = Message::from_vec(&carried(&message.to_vec().unwrap())).unwrap();
+        let options = theirs.edns.unwrap();
+        assert!(options.flags().dnssec_ok && options.max_payload() == 1232);
+        assert_eq!(options.option(EdnsCode::from(15u16)), Some(&EdnsOption::Unknown(15, b"\x00\x1bfiltered".to_vec())));
+    }
+
+    #[test]
+    fn response_codes_arrive_the_extended_ones_too() {
+        use ResponseCode::{BADCOOKIE, BADVERS, FormErr, NotImp, Refused, ServFail};
+        for code in [FormErr, ServFail, NotImp, Refused, BADVERS, BADCOOKIE] {
+            let mut message = reply(code);
+            if code.high() > 0 {
+                let mut edns = edns();
+                edns.set_rcode_high(code.high());
+                message.set_edns(edns);
+            }
+            assert_carried_whole(&message);
+        }
+    }
+
+    #[test]
+    fn the_question_keeps_its_case_and_its_absence() {
+        let ours = reply(ResponseCode::Refused).to_vec().unwrap();
+        let theirs = carried(&ours);
+        assert_eq!(ours, theirs);
+        assert!(theirs.windows(3).any(|octets| octets == b"wWw"));
+        // FORMERR without a question.
+        let bare = [0xbe, 0xef, 0x80, 0x01, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(carried(&bare), bare);
+    }
+
+    #[test]
+    fn other_classes_and_unknown_types_arrive() {
+        let mut message = reply(ResponseCode::NoError);
+        let mut chaos = record("version.bind.", 0, RData::HINFO(HINFO::new("RFC8482".into(), String::new())));
+        chaos.dns_class = DNSClass::CH;
+        message.add_answer(chaos);
+        let unknown = RData::Unknown {
+            code: RecordType::Unknown(65_280),
+            rdata: hickory_proto::rr::rdata::NULL::with(vec![1, 2, 3]),
+        };
+        message.add_answer(record("x.example.com.", 1, unknown));
+        assert_carried_whole(&message);
+    }
+}

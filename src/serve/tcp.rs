@@ -20,11 +20,12 @@
 //!   follows can not be trusted to be framed.
 //! - The server stops: whole messages that have arrived are answered first.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -103,8 +104,7 @@ async fn converse(mut stream: TcpStream, client: IpAddr, shared: &Shared, mut st
         }
         let has_room = output.len() < bounds.backlog_len_max;
         if stop.is_said() && reading == Reading::Open {
-            // A stream socket's readiness is known, so this takes what has arrived and waits for nothing.
-            match stream.try_read(input.space()) {
+            match read_arrived(&stream, input.space()) {
                 Ok(count @ 1..) if has_room => {
                     input.filled(count);
                     continue;
@@ -158,6 +158,13 @@ async fn converse(mut stream: TcpStream, client: IpAddr, shared: &Shared, mut st
         let _ = timeout(LINGER, drain).await;
     }
     Ok(())
+}
+
+/// Reads what has arrived, and waits for nothing. The system is asked itself: the runtime would say "nothing
+/// yet" of octets whose arrival it has not been told of.
+fn read_arrived(stream: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    let socket = SockRef::from(stream);
+    (&*socket).read(space)
 }
 
 /// Whether we still read from a peer.

@@ -183,3 +183,149 @@ pub(super) fn now_s() -> u64 {
 }
 
 const _: () = assert!(UDP_IDLE_TURN_S > 0, "0 would wait for ever");
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket as Client;
+
+    use super::*;
+    use crate::limits::BATCH_LEN;
+    use crate::table::Publisher;
+
+    struct Bench {
+        publisher: Publisher,
+        worker: Worker,
+        client: Client,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let publisher = Publisher::new(RoutingTable::empty());
+            let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let client = Client::bind("127.0.0.1:0").unwrap();
+            client.connect(socket.local_address()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let worker = Worker::new(Arc::new(socket), publisher.subscription().reader().unwrap());
+            Bench { publisher, worker, client }
+        }
+
+        /// What has come back; loopback delivers before the sender's call returns.
+        fn replies(&self) -> Vec<Vec<u8>> {
+            let mut buffer = [0; 4096];
+            std::iter::from_fn(|| self.client.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec())).collect()
+        }
+    }
+
+    fn echo(query: &[u8], _: &Asked, _: &RoutingTable, out: &mut [u8]) -> Outcome {
+        out[..query.len()].copy_from_slice(query);
+        Outcome::Reply(query.len())
+    }
+
+    #[test]
+    fn a_turn_answers_a_whole_batch() {
+        let mut bench = Bench::new();
+        for number in 0..BATCH_LEN {
+            bench.client.send(&[u8::try_from(number).unwrap(); 3]).unwrap();
+        }
+        assert_eq!(bench.worker.turn_with(Wait::Turn, echo).unwrap(), BATCH_LEN);
+        let replies = bench.replies();
+        assert_eq!(replies.len(), BATCH_LEN);
+        assert!(replies.iter().enumerate().all(|(number, reply)| reply == &[u8::try_from(number).unwrap(); 3]));
+        let count = bench.worker.counters.snapshot();
+        assert_eq!((count.received, count.answered, count.dropped), (64, 64, 0));
+    }
+
+    #[test]
+    fn a_panic_costs_one_query_wherever_it_stands_in_the_batch() {
+        for culprit in [0, 3, 7] {
+            let mut bench = Bench::new();
+            for number in 0..8u8 {
+                bench.client.send(&[number]).unwrap();
+            }
+            let answer = |query: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]| {
+                out[0] = 0xff;
+                assert_ne!(query[0], culprit, "on purpose");
+                echo(query, asked, table, out)
+            };
+            assert_eq!(bench.worker.turn_with(Wait::Turn, answer).unwrap(), 8);
+            let expected: Vec<Vec<u8>> =
+                (0..8).filter(|&number| number != culprit).map(|number| vec![number]).collect();
+            assert_eq!(bench.replies(), expected);
+            let count = bench.worker.counters.snapshot();
+            assert_eq!((count.received, count.answered, count.panics), (8, 7, 1));
+        }
+    }
+
+    #[test]
+    fn a_batch_of_nothing_but_panics_ends() {
+        let mut bench = Bench::new();
+        for _ in 0..5 {
+            bench.client.send(b"?").unwrap();
+        }
+        assert_eq!(bench.worker.turn_with(Wait::Turn, |_, _, _, _| panic!("on purpose")).unwrap(), 5);
+        assert_eq!(bench.replies(), Vec::<Vec<u8>>::new());
+        assert_eq!(bench.worker.counters.snapshot().panics, 5);
+    }
+
+    #[test]
+    fn what_is_dropped_is_counted_and_what_is_cut_is_answered() {
+        let mut bench = Bench::new();
+        bench.client.send(b"drop me").unwrap();
+        bench.client.send(&[1; crate::limits::UDP_QUERY_LEN_MAX + 9]).unwrap();
+        let answer = |query: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]| match query {
+            b"drop me" => Outcome::Drop,
+            query => echo(&query[..12], asked, table, out),
+        };
+        bench.worker.turn_with(Wait::Turn, answer).unwrap();
+        assert_eq!(bench.replies(), [[1; 12]]);
+        let count = bench.worker.counters.snapshot();
+        assert_eq!((count.received, count.answered, count.dropped, count.truncated), (2, 1, 1, 1));
+    }
+
+    #[test]
+    fn each_query_has_its_client_and_a_random_number_of_its_own() {
+        let mut bench = Bench::new();
+        bench.client.send(b"1").unwrap();
+        bench.client.send(b"2").unwrap();
+        let seen = std::cell::RefCell::new(Vec::new());
+        let answer = |_: &[u8], asked: &Asked, _: &RoutingTable, _: &mut [u8]| {
+            seen.borrow_mut().push(*asked);
+            Outcome::Drop
+        };
+        bench.worker.turn_with(Wait::Turn, answer).unwrap();
+        let seen = seen.into_inner();
+        assert!(seen.iter().all(|asked| asked.client == bench.client.local_addr().unwrap().ip()));
+        assert_eq!(seen[0].now_s, seen[1].now_s);
+        assert_ne!(seen[0].random, seen[1].random);
+        assert_eq!(seen[0].transport, Transport::Udp);
+    }
+
+    #[test]
+    fn nothing_is_answered_to_port_0() {
+        assert!(!is_answerable("192.0.2.1:0".parse().unwrap()));
+        assert!(is_answerable("192.0.2.1:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_empty_turn_lets_go_of_an_old_table() {
+        let mut bench = Bench::new();
+        bench.client.send(b"?").unwrap();
+        bench.worker.turn_with(Wait::Turn, echo).unwrap();
+        bench.publisher.publish(RoutingTable::empty());
+        assert_eq!(bench.publisher.reclaim(), 1);
+        assert_eq!(bench.worker.turn_with(Wait::No, echo).unwrap(), 0);
+        assert_eq!(bench.publisher.reclaim(), 0);
+    }
+
+    #[test]
+    fn a_stopped_worker_answers_what_waits_and_ends() {
+        let bench = Bench::new();
+        for number in 0..3 * BATCH_LEN {
+            bench.client.send(&[u8::try_from(number).unwrap(); 12]).unwrap();
+        }
+        let counters = bench.worker.counters();
+        bench.worker.socket.wake();
+        bench.worker.run(&AtomicBool::new(true));
+        assert_eq!(counters.snapshot().received, 3 * BATCH_LEN as u64);
+    }
+}

@@ -188,7 +188,9 @@ impl Batch {
         for (received, header) in self.received.iter_mut().zip(&headers).take(count) {
             received.len = (header.msg_len as usize).min(UDP_QUERY_LEN_MAX);
             received.name_len = (header.msg_hdr.msg_namelen as usize).min(NAME_LEN);
-            received.control_len = (header.msg_hdr.msg_controllen as usize).min(CONTROL_LEN);
+            #[allow(clippy::unnecessary_cast, reason = "another type with other C libraries")]
+            let control_len = header.msg_hdr.msg_controllen as usize;
+            received.control_len = control_len.min(CONTROL_LEN);
             received.is_truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         for reply in &mut self.replies[..count] {
