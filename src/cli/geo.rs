@@ -41,7 +41,7 @@ enum GeoCommand {
 
 #[derive(Debug, Args)]
 struct BuildArgs {
-    /// Countries: an .mmdb with `country_code` or `country.iso_code`.
+    /// Countries: an .mmdb of any schema that Meridian reads.
     #[arg(long, value_name = "FILE.mmdb")]
     country: PathBuf,
     /// China: ip2region.db, version 1.
@@ -54,7 +54,7 @@ struct BuildArgs {
     #[arg(long, value_name = "LEN", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=32))]
     min_prefix: u8,
     /// The build time to write, in seconds since 1970 [default: the country database's].
-    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", value_parser = epoch())]
     epoch: Option<u64>,
 }
 
@@ -71,8 +71,13 @@ struct ImportArgs {
     format: Option<InputFormat>,
     /// The build time to write, in seconds since 1970. Fixed unless given, so that the same input makes
     /// the same file.
-    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0, value_parser = epoch())]
     epoch: u64,
+}
+
+/// Build times up to 2106: what every reader can show.
+fn epoch() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=u64::from(u32::MAX))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -289,6 +294,7 @@ mod tests {
             &["lookup"][..],
             &["lookup", "192.0.2.300"],
             &["import", "a.csv"],
+            &["import", "a.csv", "--out", "b", "--epoch", "99999999999"],
             &["build", "--country", "a", "--china", "b", "--out", "c", "--min-prefix", "33"],
             &[],
         ] {

@@ -24,9 +24,10 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An empty one. `epoch_s` is the build time to write, in seconds since 1970.
+    /// An empty one. `epoch_s` is the build time to write, in seconds since 1970; what
+    /// lies beyond 2106 is written as the last second before.
     pub fn new(kind: &str, description: &str, epoch_s: u64) -> Draft {
-        // Far beyond the end of time readers can show, and within what `SystemTime` can add.
+        // Sources may claim any time, and `SystemTime` can not add them all.
         let epoch = UNIX_EPOCH + Duration::from_secs(epoch_s.min(u64::from(u32::MAX)));
         Draft { writer: Writer::builder(kind).description(&[("en", description)]).build_epoch(epoch).build() }
     }

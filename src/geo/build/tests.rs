@@ -1,9 +1,11 @@
 //! Builds of small inputs, and what the databases that are shipped under `geoip/` say.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::*;
+use crate::geo::Atlas;
 use crate::geo::import;
 use crate::geo::import::ip2region_file;
 
@@ -137,6 +139,41 @@ fn the_shipped_world_knows_the_probes() {
         ("::1", "- - -"),
     ] {
         assert_eq!(said(address), place, "{address}");
+    }
+}
+
+#[test]
+fn the_shipped_world_has_every_province_and_nearly_every_country() {
+    let database = Database::from_octets("20-world.mmdb", shipped("20-world.mmdb")).unwrap();
+    let provinces: BTreeSet<&str> = database.places.iter().filter_map(|place| place.subdivision.as_deref()).collect();
+    assert_eq!(provinces.len(), 31, "all of the mainland, and no name that is not a code: {provinces:?}");
+    assert!(provinces.iter().all(|code| catalogue::subdivision_name(code).is_some()), "{provinces:?}");
+    let countries: BTreeSet<CountryCode> = database.places.iter().filter_map(|place| place.country).collect();
+    assert!(countries.len() > 230, "{}", countries.len());
+    assert!(countries.iter().all(|code| catalogue::continent(*code).is_some()), "{countries:?}");
+}
+
+#[test]
+fn the_shipped_layers_complete_each_other() {
+    let layer = |name: &str| Database::from_octets(name, shipped(name)).unwrap();
+    let (atlas, notes) = Atlas::load(vec![layer("10-sample.mmdb"), layer("20-world.mmdb")], &[]);
+    assert_eq!(notes, []);
+    let place = atlas.lookup("219.141.136.10".parse().unwrap());
+    assert_eq!(place.subdivision.as_deref(), Some("CN-BJ"));
+    assert_eq!((place.city.as_deref(), place.asn), (Some("Beijing"), Some(4847)));
+    let behind = atlas.lookup("113.108.1.1".parse().unwrap());
+    assert_eq!((behind.subdivision.as_deref(), behind.isp.as_deref()), (Some("CN-GD"), Some("China Telecom")));
+    assert!(behind.coordinates.is_some());
+}
+
+#[test]
+fn the_readme_gives_the_sizes_of_what_is_shipped() {
+    let readme = String::from_utf8(shipped("README.md")).unwrap();
+    for name in ["10-sample.mmdb", "20-world.mmdb"] {
+        let len = shipped(name).len().to_string();
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}`"))).unwrap();
+        let stated: String = row.rsplit('|').nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(stated, len, "{name}");
     }
 }
 
