@@ -121,7 +121,8 @@ fn unsafe_code_and_the_outside_world_stay_in_their_rooms() {
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     // Up to and including `answer` nothing has heard of sockets, clocks or a runtime.
     let pure = ["limits", "model", "diag", "wire", "steer", "health", "zone", "table", "answer"];
-    let outside = ["tokio::", "std::net::Udp", "std::net::Tcp", "SystemTime::now", "Instant::now", "std::thread", "std::fs"];
+    let outside =
+        ["tokio::", "std::net::Udp", "std::net::Tcp", "SystemTime::now", "Instant::now", "std::thread", "std::fs"];
     let mut wrong = Vec::new();
     for path in files {
         let room = room_of(&path);

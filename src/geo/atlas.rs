@@ -101,6 +101,21 @@ impl Atlas {
         (Atlas { v4, v6, places, names }, notes)
     }
 
+    /// This atlas with operators' `networks` in front, as if they had been given to [`Atlas::load`].
+    ///
+    /// Policy files name places and state networks alike, so an atlas is needed to read them before their
+    /// networks are known; walking the databases once is enough.
+    pub fn with_networks(self: Arc<Atlas>, networks: &[Network]) -> Arc<Atlas> {
+        if networks.is_empty() {
+            return self;
+        }
+        let Networks { v4, v6, places } = networks::flatten(networks);
+        let back = Sheets { v4: self.v4.clone(), v6: self.v6.clone(), places: self.places.clone() };
+        let Sheets { v4, v6, places } = Sheets { v4, v6, places }.over(back).complete();
+        let names = Names::of(&places, self.names.subdivision_names.clone());
+        Arc::new(Atlas { v4, v6, places, names })
+    }
+
     /// Where an address is. IPv4 in an IPv6 form that carries it (`::ffff:0:0/96`, 6to4) is that IPv4
     /// address.
     pub fn lookup(&self, address: IpAddr) -> &Place {

@@ -17,7 +17,7 @@ pub(super) struct Names {
     isps: HashSet<Arc<str>>,
     asns: HashSet<u32>,
     /// Names of subdivisions that have a code; a name can be of several.
-    subdivision_names: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    pub(super) subdivision_names: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// As the data writes them, bounded.
     as_written: Vec<Arc<str>>,
 }

@@ -266,6 +266,12 @@ pub trait Gazetteer {
 
     /// Every name known to the catalogue and the data, for "did you mean".
     fn names(&self) -> Vec<String>;
+
+    /// The [`fold`]ed names under which the data may hold the provider that people call `name`
+    /// (`电信`: `china-telecom` too). At least the name itself.
+    fn isp_names(&self, name: &str) -> Vec<Arc<str>> {
+        vec![fold(name)]
+    }
 }
 
 #[cfg(test)]

@@ -194,6 +194,22 @@ impl<'a> ServiceView<'a> {
         Some(Choice { chunk: self.chunk, ttl: self.head.ttl, variant, body: &self.chunk.bodies[first + variant] })
     }
 
+    /// One random number for each answer that chance could give a client there, in the order of the
+    /// variants: what tests and previews ask with.
+    pub fn randoms(&self, located: Located) -> Vec<u64> {
+        let plan = self.plan(located.outcome);
+        let first = plan.first_variant as usize;
+        let weights = &self.chunk.weights[first..first + plan.variant_count as usize];
+        match (plan.mode, weights.last()) {
+            (Mode::Random, Some(last)) => {
+                let middle = |weight: &Weighted| u128::from(weight.cumulative) * 2 - u128::from(weight.weight);
+                let random = |weight| (middle(weight) << 63) / u128::from(last.cumulative);
+                weights.iter().map(|weight| u64::try_from(random(weight)).unwrap_or(u64::MAX)).collect()
+            }
+            (Mode::One | Mode::Random | Mode::Hash, _) => vec![0],
+        }
+    }
+
     /// Why there is an answer, or none.
     pub fn verdict(&self, located: Located) -> Result<Source, NoData> {
         self.plan(located.outcome).verdict

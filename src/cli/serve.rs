@@ -1,0 +1,160 @@
+//! `meridian serve`: the server.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use clap::Args;
+
+use super::check::{FileArgs, ns_required};
+use super::{greeting, show};
+use crate::config::{self, Listen};
+use crate::control::{self, Control, Event, Load, Paths, Reloaded};
+use crate::diag::Diagnostic;
+use crate::serve::{Doors, DoorsConfig, DotConfig};
+use crate::sys;
+
+/// Arguments of `meridian serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Where to listen for DNS, UDP and TCP [default: 127.0.0.1:5300 and, where there is IPv6, [::1]:5300].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// UDP threads for each address [default: one a processor].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// 0 after a clean stop, 1 when start-up is refused.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    start_log();
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refused::Findings(found)) => {
+            show::findings(&found);
+            eprintln!("error: nothing is served: the files above have errors");
+            ExitCode::FAILURE
+        }
+        Err(Refused::Other(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Refused {
+    Findings(Vec<Diagnostic>),
+    Other(String),
+}
+
+impl<E: std::error::Error> From<E> for Refused {
+    fn from(error: E) -> Refused {
+        Refused::Other(error.to_string())
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<(), Refused> {
+    let (mut server, mut found) = args.files.server().map_err(Refused::Findings)?;
+    if !args.listen.is_empty() {
+        server.listen = args.listen.iter().map(|addr| Listen { addr: *addr, if_present: false }).collect();
+    }
+    if let Some(threads) = args.threads {
+        server.threads = Some(threads.get());
+    }
+    let paths = Paths { zones: server.zones.clone(), geoip: server.geoip.clone() };
+    let Load { base, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
+    found.extend(more);
+    let Some(base) = base else { return Err(Refused::Findings(found)) };
+    show::findings(&found);
+
+    let control = Control::new(paths, server.settings.clone(), ns_required(&server), &base);
+    let table = control.current();
+    let doors = Doors::open(&doors_config(&server), control.subscription())?;
+    let (events, inbox) = mpsc::channel();
+    let writer = thread::Builder::new().name("control".into()).spawn(move || control.run(&inbox))?;
+    print!("{}", greeting::text(&table, doors.local_addresses()));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(watch_signals(&events, &doors))?;
+    tracing::info!("stopping");
+    let in_time = doors.close();
+    let _ = events.send(Event::Stop);
+    let _ = writer.join();
+    if !in_time {
+        tracing::warn!("some connections were cut off");
+    }
+    Ok(())
+}
+
+fn doors_config(server: &config::Server) -> DoorsConfig {
+    // A default address that the machine does not have is nobody's mistake.
+    let present = server.listen.iter().filter(|listen| !listen.if_present || sys::is_on_this_host(listen.addr.ip()));
+    let mut doors = DoorsConfig::new(present.map(|listen| listen.addr).collect());
+    doors.threads = server.threads.and_then(NonZeroUsize::new);
+    doors.stream.connections_max = server.tcp.connections;
+    doors.stream.connections_per_client_max = server.tcp.connections_per_client;
+    doors.stream.idle = server.tcp.idle;
+    doors.dot = server.dot.as_ref().map(|dot| DotConfig {
+        listen: dot.listen.clone(),
+        certificate: dot.cert.clone(),
+        key: dot.key.clone(),
+    });
+    doors
+}
+
+/// Until SIGTERM or SIGINT; SIGHUP reloads.
+async fn watch_signals(events: &Sender<Event>, doors: &Doors) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(events, doors).await,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+    }
+}
+
+async fn reload(events: &Sender<Event>, doors: &Doors) {
+    if let Err(error) = doors.reload_certificate() {
+        tracing::error!("the certificate of DNS over TLS is not reloaded, the old one goes on serving: {error}");
+    }
+    let (reply, outcome) = mpsc::sync_channel(1);
+    if events.send(Event::Reload { reply }).is_err() {
+        return;
+    }
+    // Compiling may take seconds; signals that arrive meanwhile wait.
+    let Ok(Ok(Reloaded { generation, is_new, found, took })) =
+        tokio::task::spawn_blocking(move || outcome.recv()).await
+    else {
+        return;
+    };
+    show::findings(&found);
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if is_new {
+        tracing::info!(generation = generation.0, took_ms, "reloaded");
+    } else {
+        tracing::error!(
+            generation = generation.0,
+            "not reloaded: the files have errors; the old table goes on serving"
+        );
+    }
+}
+
+/// Logs go to standard error; `MERIDIAN_LOG` filters them (`info` unless it says otherwise).
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MERIDIAN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(show::colour_on_stderr())
+        .with_target(false)
+        .init();
+}

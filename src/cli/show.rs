@@ -1,0 +1,26 @@
+//! Showing findings and names on a terminal.
+
+use std::io::IsTerminal;
+
+use crate::diag::{self, Diagnostic, Format};
+
+/// True when colours may be used on standard error: a terminal, and nobody has set `NO_COLOR`.
+pub(super) fn colour_on_stderr() -> bool {
+    std::io::stderr().is_terminal() && colour_is_allowed()
+}
+
+/// The same for standard output.
+pub(super) fn colour_on_stdout() -> bool {
+    std::io::stdout().is_terminal() && colour_is_allowed()
+}
+
+fn colour_is_allowed() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints findings to standard error, for people.
+pub(super) fn findings(found: &[Diagnostic]) {
+    if !found.is_empty() {
+        eprint!("{}", diag::render(found, Format::Text { colour: colour_on_stderr() }));
+    }
+}

@@ -1,0 +1,75 @@
+//! Facts that somebody assumes: "what if dc1 were down?"
+
+use std::collections::BTreeSet;
+
+use crate::model::{
+    Admin, DatacenterIx, Evidence, EvidenceKey, Facts, NamedDatacenters, ObserverId, Override, OverrideKind, PolicySet,
+    Revision, Scope, ServiceIx, State, resolve_datacenter,
+};
+
+/// Who is meant by each of these names, groups taken apart.
+pub(super) fn datacenters(policy: &PolicySet, names: &[String]) -> Result<BTreeSet<DatacenterIx>, String> {
+    let mut all = BTreeSet::new();
+    for name in names {
+        match resolve_datacenter(&policy.datacenters, &policy.groups, name) {
+            NamedDatacenters::One(one) => drop(all.insert(one)),
+            NamedDatacenters::Group(group) => all.extend(policy.groups[group].members.iter().copied()),
+            NamedDatacenters::Ambiguous(several) => {
+                let ids: Vec<&str> = several.iter().map(|ix| policy.datacenters[ix.at()].id.as_str()).collect();
+                return Err(format!("{name:?} is ambiguous: it could be {}", ids.join(" or ")));
+            }
+            NamedDatacenters::Unknown => {
+                let ids: Vec<&str> = policy.datacenters.iter().map(|dc| dc.id.as_str()).collect();
+                return Err(format!("no data centre is called {name:?}; there are {}", ids.join(", ")));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Everything up, but for these.
+pub(super) fn facts(
+    policy: &PolicySet,
+    down: &BTreeSet<DatacenterIx>,
+    out: &BTreeSet<DatacenterIx>,
+    switch: &BTreeSet<DatacenterIx>,
+) -> Facts {
+    let mut facts = Facts { evidence: evidence(policy, down), ..Facts::all_up() };
+    facts.datacenters = out.iter().map(|dc| (*dc, Admin::Out)).collect();
+    if !switch.is_empty() {
+        facts.revision = Revision(1);
+        facts.overrides.push(Override {
+            kind: OverrideKind::Prefer { to: switch.clone(), from: None, yielded: false, left: BTreeSet::new() },
+            scope: Scope::all(),
+            revision: Revision(1),
+            actor: "what-if".into(),
+            reason: String::new(),
+            expires_at: None,
+        });
+    }
+    facts
+}
+
+/// Every check of every address in `down` says down. An endpoint without checks stays up: nobody would see.
+fn evidence(policy: &PolicySet, down: &BTreeSet<DatacenterIx>) -> Evidence {
+    let mut evidence = Evidence::all_up();
+    let observer = ObserverId::new("what-if").expect("an id");
+    for (at, service) in policy.services.iter().enumerate() {
+        let there = service.endpoints().filter(|(_, endpoint)| down.contains(&endpoint.datacenter));
+        for (ix, endpoint) in there {
+            for address in 0..endpoint.data.address_count() {
+                for check in endpoint.health.checks() {
+                    let key = EvidenceKey {
+                        service: ServiceIx::from_at(at),
+                        endpoint: ix,
+                        address: u16::try_from(address).expect("bounded by the addresses of an endpoint"),
+                        check,
+                        observer: observer.clone(),
+                    };
+                    evidence.states.insert(key, State::Down);
+                }
+            }
+        }
+    }
+    evidence
+}

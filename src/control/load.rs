@@ -1,0 +1,127 @@
+//! Reading all files into a base.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{self, PolicyTest};
+use crate::diag::Diagnostic;
+use crate::geo::{Atlas, Database};
+use crate::limits;
+use crate::model::{Name, Settings};
+use crate::table::{Base, Files};
+use crate::zone::{self, ParsedZone};
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The directory of policy and master files.
+    pub zones: PathBuf,
+    /// GeoIP databases, and directories of them; the first that has a field wins. In a directory the order
+    /// is that of the names.
+    pub geoip: Vec<PathBuf>,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Load {
+    /// `None` when some finding is an error.
+    pub base: Option<Arc<Base>>,
+    /// The policy tests that stand in the files.
+    pub tests: Vec<PolicyTest>,
+    /// Errors and warnings, of all files.
+    pub found: Vec<Diagnostic>,
+}
+
+/// Reads everything under `paths`. `ns_required`: some listener is not on loopback, so services of their
+/// own zone need real name servers.
+pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
+    let mut found = Vec::new();
+    let atlas = atlas(&paths.geoip, &mut found);
+    let listing = config::read_dir(&paths.zones);
+    found.extend(listing.diagnostics);
+    let (policy, tests, more) = config::load_policies(&listing.policies, &*atlas, settings);
+    found.extend(more);
+    let atlas = atlas.with_networks(&policy.networks);
+    let zones = listing.zones.iter().filter_map(|file| master_file(file, &mut found)).collect();
+    let is_good = !found.iter().any(Diagnostic::is_error);
+    // What the files say together is looked at even after an error in one of them, so that one look shows
+    // all mistakes.
+    let (base, more) = Base::build(Files { policy, zones, atlas, settings: settings.clone(), ns_required });
+    found.extend(more);
+    Load { base: base.filter(|_| is_good), tests, found }
+}
+
+/// Reads and layers the databases.
+fn atlas(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Arc<Atlas> {
+    let mut layers = Vec::new();
+    let files: Vec<PathBuf> = paths.iter().flat_map(|path| databases(path, found)).collect();
+    for file in files {
+        match Database::read(&file) {
+            Ok(database) => layers.push(database),
+            Err(error) => found.push(
+                Diagnostic::error("geoip", error.to_string())
+                    .help("restore the file from a good copy, or take it out of the list"),
+            ),
+        }
+    }
+    let (atlas, notes) = Atlas::load(layers, &[]);
+    found.extend(notes.iter().map(|note| Diagnostic::warning(note.code(), note.to_string())));
+    Arc::new(atlas)
+}
+
+/// The databases that `path` stands for, in the order in which they are layered.
+fn databases(path: &Path, found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            found.push(Diagnostic::error("geoip", format!("{}: {error}", path.display())));
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "mmdb"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Reads a master file. Without `$ORIGIN` its origin is its own name: `example.com.zone` is example.com's.
+fn master_file(path: &Path, found: &mut Vec<Diagnostic>) -> Option<ParsedZone> {
+    let name = path.display().to_string();
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let origin = match Name::parse(&stem) {
+        Ok(origin) => origin,
+        Err(error) => {
+            let message = format!("{name}: {stem:?} is no domain name: {error}");
+            found.push(
+                Diagnostic::error("zone-file-name", message)
+                    .help("name a master file after its zone: example.com.zone"),
+            );
+            return None;
+        }
+    };
+    let mut include = |file: &str| read_bounded(Path::new(file));
+    let text = match read_bounded(path) {
+        Ok(text) => text,
+        Err(error) => {
+            found.push(Diagnostic::error("zone-unreadable", format!("{name}: {error}")));
+            return None;
+        }
+    };
+    let (zone, more) = zone::parse(&name, &text, &origin, &mut include);
+    let is_good = !more.iter().any(Diagnostic::is_error);
+    found.extend(more);
+    is_good.then_some(zone)
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let len = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if len > limits::ZONE_FILE_LEN_MAX {
+        return Err(format!("{len} octets; at most {} are read", limits::ZONE_FILE_LEN_MAX));
+    }
+    std::fs::read(path).map_err(|error| error.to_string())
+}
