@@ -24,10 +24,22 @@
 //! - The result does not depend on the order or the names of the files.
 //! - Nothing panics, and memory stays in proportion to the input, on any octets.
 
+mod dir;
+mod form;
+mod policy;
 mod policy_test;
 mod report;
+mod scalar;
+mod schema;
+mod server;
 mod source;
+mod spec;
+mod words;
 mod yaml;
 
+pub use dir::{Listing, read_dir, read_file};
+pub use policy::load_policies;
 pub use policy_test::{Expect, PolicyTest};
+pub use schema::{policy_schema, server_schema};
+pub use server::{Dot, Listen, Server, Tcp, load_server};
 pub use source::SourceFile;

@@ -56,11 +56,7 @@ impl Report {
     }
 
     /// The candidate that was probably meant by `text`.
-    pub(super) fn nearest<'a>(
-        &mut self,
-        text: &str,
-        candidates: impl IntoIterator<Item = &'a str>,
-    ) -> Option<&'a str> {
+    pub(super) fn nearest<'a>(&mut self, text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
         if self.errors >= limits::DIAGNOSTICS_MAX || text.len() > 2 * limits::ID_LEN_MAX {
             return None;
         }

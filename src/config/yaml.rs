@@ -185,8 +185,7 @@ impl Builder<'_> {
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.tag(tag.as_deref(), span);
-                    let mapping =
-                        Collection::Mapping { entries: Vec::new(), keys: HashMap::new(), key: Key::Awaited };
+                    let mapping = Collection::Mapping { entries: Vec::new(), keys: HashMap::new(), key: Key::Awaited };
                     self.begin(mapping, anchor, span)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.end()?,
@@ -224,8 +223,9 @@ impl Builder<'_> {
             (true, "str") => true,
             (true, "map" | "seq") => false,
             _ => {
-                let error = Diagnostic::error("yaml-tag", format!("the tag {} means nothing here", quote(&tag.to_string())))
-                    .help("write the value without it");
+                let error =
+                    Diagnostic::error("yaml-tag", format!("the tag {} means nothing here", quote(&tag.to_string())))
+                        .help("write the value without it");
                 self.report.at(span, error);
                 false
             }
@@ -277,7 +277,8 @@ impl Builder<'_> {
         // What lies below a collection was counted when it was placed; an alias repeats all of it.
         self.nodes += if span == node.span { 1 } else { node.size };
         if self.nodes > limits::YAML_NODES_MAX {
-            let message = format!("more than {} nodes, aliases counted as often as they are used", limits::YAML_NODES_MAX);
+            let message =
+                format!("more than {} nodes, aliases counted as often as they are used", limits::YAML_NODES_MAX);
             return self.give_up(span, Diagnostic::error("yaml-size", message));
         }
         let Some(open) = self.open.last_mut() else {

@@ -289,9 +289,15 @@ help: did you mean `weight`?
 
     #[test]
     fn both_places_of_a_duplicate_are_shown() {
-        let duplicate = Diagnostic::error("duplicate-key", "`ip` is given twice").at(&at(9, 3)).span(2, "  ip: 2.2.2.1").related(
-            Related { at: at(8, 3), len: 2, line_text: Some("  ip: 1.1.1.1".into()), label: "first given here".into() },
-        );
+        let duplicate = Diagnostic::error("duplicate-key", "`ip` is given twice")
+            .at(&at(9, 3))
+            .span(2, "  ip: 2.2.2.1")
+            .related(Related {
+                at: at(8, 3),
+                len: 2,
+                line_text: Some("  ip: 1.1.1.1".into()),
+                label: "first given here".into(),
+            });
         let text = render(&[duplicate], Format::Text { colour: false });
         assert_eq!(
             text,
@@ -345,10 +351,8 @@ note: first given here
         let warning = |line| Diagnostic::warning("w", "w").at(&at(line, 1));
         let error = |line| Diagnostic::error("e", "e").at(&at(line, 1));
         let text = render(&[warning(3), error(9), error(2)], Format::Json);
-        let lines: Vec<u64> = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap()["line"].as_u64().unwrap())
-            .collect();
+        let lines: Vec<u64> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["line"].as_u64().unwrap()).collect();
         assert_eq!(lines, [2, 3, 9]);
 
         let mut many: Vec<Diagnostic> = (0..300).map(warning).collect();
@@ -369,7 +373,10 @@ note: first given here
         assert!(text.len() < 2000, "{}", text.len());
         // A column beyond the line, and none at all.
         for column in [0, 500, u32::MAX] {
-            render(&[Diagnostic::error("e", "m").at(&at(1, column)).span(u32::MAX, "short")], Format::Text { colour: false });
+            render(
+                &[Diagnostic::error("e", "m").at(&at(1, column)).span(u32::MAX, "short")],
+                Format::Text { colour: false },
+            );
         }
     }
 

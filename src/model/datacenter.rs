@@ -53,8 +53,8 @@ pub enum NamedDatacenters {
     Unknown,
 }
 
-/// Leading words of an id, shortest first: words end at `_`, `-` and `.`.
-fn leading_words(id: &str) -> impl Iterator<Item = &str> {
+/// Leading words of an id, shortest first and the id itself last: words end at `_`, `-` and `.`.
+pub fn leading_words(id: &str) -> impl Iterator<Item = &str> {
     id.char_indices()
         .filter(|&(at, c)| at > 0 && matches!(c, '_' | '-' | '.'))
         .map(|(at, _)| &id[..at])

@@ -25,7 +25,7 @@ mod service;
 mod settings;
 
 pub use check::{Check, CheckExpr, CheckIx, Protocol};
-pub use datacenter::{Datacenter, Group, NamedDatacenters, resolve_datacenter};
+pub use datacenter::{Datacenter, Group, NamedDatacenters, leading_words, resolve_datacenter};
 pub use facts::{Admin, EntryState, Evidence, EvidenceKey, Facts, Forced, Latch, Override, OverrideKind, Scope, State};
 pub use id::{CheckId, DatacenterId, EndpointId, GroupId, IdError, ObserverId, RegionId};
 pub use name::{Name, NameError};
