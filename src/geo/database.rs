@@ -24,8 +24,9 @@ use maxminddb::Reader;
 use super::atlas::Note;
 use super::canonical::WITHOUT_DATA;
 use super::catalogue;
-use super::record::{Keys, Reading, Schema, Value};
+use super::record::{Reading, Schema};
 use super::segments::Segments;
+use super::value::{Keys, Value};
 use super::walk::{SearchTree, TreeError};
 use crate::limits::GEOIP_LEN_MAX;
 use crate::model::{CountryCode, Place, fold};
@@ -194,10 +195,10 @@ fn decode(file: &Arc<str>, octets: &[u8]) -> Result<Database, DatabaseFault> {
     let schema = schema_of(&reader, &records)?;
     let mut places = Places::default();
     let mut place_of_record: Vec<u32> = vec![0];
-    for (record, &address) in (1..).zip(&records.addresses) {
+    for (&raw, &address) in records.raw.iter().zip(&records.addresses) {
         let found = reader.lookup(address)?;
         // The crate counts from the beginning of the data section, the tree from its own end on.
-        let offset = u64::from(records.raw[record - 1] - metadata.node_count);
+        let offset = u64::from(raw - metadata.node_count);
         if found.offset().map(|at| at as u64 + 16) != Some(offset) {
             return Err(DatabaseFault::Record { address });
         }
@@ -272,13 +273,15 @@ fn schema_of(reader: &Reader<&[u8]>, records: &Records) -> Result<Schema, Databa
     }
 }
 
+/// Country, code or name, and name, as a record has them.
+type SubdivisionTexts = (Option<CountryCode>, Arc<str>, Arc<str>);
+
 /// Distinct places with names brought to one form.
 struct Places {
     all: Vec<Place>,
     numbers: HashMap<Place, u32>,
     texts: HashSet<Arc<str>>,
-    /// By country, code or name, and name.
-    subdivisions: HashMap<(Option<CountryCode>, Arc<str>, Arc<str>), Arc<str>>,
+    subdivisions: HashMap<SubdivisionTexts, Arc<str>>,
     subdivision_names: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 

@@ -323,3 +323,50 @@ fn an_outcome_that_is_reserved_is_refused() {
     assert_eq!(Map::build(&atlas, &[], |_, _, _| u16::MAX), Err(MapError::Outcomes));
     assert!(Map::build(&atlas, &[], |_, _, _| u16::MAX - 1).is_ok());
 }
+
+#[test]
+fn a_map_of_a_city_file_agrees_with_look_ups_in_the_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mmdb/GeoIP2-City-Test.mmdb");
+    let reader = maxminddb::Reader::open_readfile(path).unwrap();
+    let number = |code: &str| code.bytes().fold(0, |number, letter| number * 26 + u16::from(letter - b'A') + 1);
+    let without_data: [Ipv6Net; 2] = ["::/96".parse().unwrap(), "2001::/32".parse().unwrap()];
+    let direct = |address: IpAddr| {
+        let address = plain(address);
+        if matches!(address, IpAddr::V6(v6) if without_data.iter().any(|net| net.contains(&v6))) {
+            return 0;
+        }
+        let record: Option<maxminddb::geoip2::Country<'_>> = reader.lookup(address).unwrap().decode().unwrap();
+        let code = record.and_then(|record| record.country.iso_code.or(record.registered_country.iso_code));
+        code.map_or(0, number)
+    };
+    let (atlas, _) = Atlas::load(vec![crate::geo::Database::read(path.as_ref()).unwrap()], &[]);
+    let map = Map::build(&atlas, &[], |place, _, _| place.country.map_or(0, |code| number(code.as_str()))).unwrap();
+
+    let networks = reader.networks(maxminddb::WithinOptions::default()).unwrap();
+    let mut probes: Vec<IpAddr> = networks
+        .flat_map(|found| {
+            let net = found.unwrap().network().unwrap();
+            edges(IpNet::new(net.ip(), net.prefix()).unwrap())
+        })
+        .flat_map(forms)
+        .collect();
+    let mut random = 0x2545_f491_4f6c_dd1d_u128;
+    let mut next = || {
+        random = random.wrapping_mul(0xda94_2042_e4dd_58b5_a5d1_2ac0_4c0b_2fb5).wrapping_add(1);
+        random ^ (random >> 64)
+    };
+    probes.extend((0..500).flat_map(|_| [IpAddr::V4((next() as u32).into()), IpAddr::V6(next().into())]));
+    for probe in probes {
+        let leaf = map.find(probe);
+        assert_eq!(leaf.outcome, direct(probe), "{probe}");
+        let block = IpNet::new(probe, leaf.scope).unwrap().trunc();
+        let mut inside = vec![block.network(), block.broadcast()];
+        inside.extend((0..4).map(|_| match block {
+            IpNet::V4(net) => IpAddr::V4((net.network().to_bits() | (next() as u32 & net.hostmask().to_bits())).into()),
+            IpNet::V6(net) => IpAddr::V6((net.network().to_bits() | (next() & net.hostmask().to_bits())).into()),
+        }));
+        for other in inside {
+            assert_eq!(direct(other), leaf.outcome, "{other} is inside {block}, the leaf of {probe}");
+        }
+    }
+}
