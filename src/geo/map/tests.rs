@@ -177,29 +177,30 @@ fn check(map: &Map, oracle: &Oracle, address: IpAddr, samples: &[u128]) {
     }
 }
 
-/// Few distinct leading bits and all lengths, so that networks nest and touch.
+/// Few distinct addresses and all lengths, host routes often, so that networks nest and touch.
 fn nets() -> impl Strategy<Value = IpNet> {
-    let v4 = (
-        prop::sample::select(vec![0_u32, 0x0a00_0000, 0x0a01_0200, 0x7fff_ffff, 0xc000_0201, u32::MAX]),
-        0_u32..16,
-        0_u8..=32,
-    )
-        .prop_map(|(base, low, len)| {
-            IpNet::V4(Ipv4Net::new(Ipv4Addr::from_bits(base ^ (low << (low * 2))), len).unwrap().trunc())
-        });
+    let low = || prop_oneof![Just(0_u32), 0_u32..16];
+    let bases = vec![0_u32, 0x0a00_0000, 0x0a01_0200, 0x0a01_02ff, 0x7fff_ffff, 0xc000_0201, u32::MAX];
+    let v4 = (prop::sample::select(bases), low(), prop_oneof![0_u8..=32, Just(32)]).prop_map(|(base, low, len)| {
+        let address = Ipv4Addr::from_bits(base ^ (low << (low * 2)));
+        IpNet::V4(Ipv4Net::new(address, len).unwrap().trunc())
+    });
     let bases = vec![
         0_u128,
         0xc000_0201,
         0xfffe << 32,
+        (0xffff << 32) - 1,
         0x1_0000 << 32,
         0x2001 << 112,
+        (0x2002 << 112) - 1,
         0x2003 << 112,
         0x2a00_1234 << 96,
         u128::MAX,
     ];
-    let v6 = (prop::sample::select(bases), 0_u128..8, 0_u32..120, 0_u8..=128)
+    let v6 = (prop::sample::select(bases), low(), 0_u32..120, prop_oneof![0_u8..=128, Just(128)])
         .prop_map(|(base, low, at, len)| {
-            IpNet::V6(Ipv6Net::new(Ipv6Addr::from_bits(base ^ (low << at)), len).unwrap().trunc())
+            let address = Ipv6Addr::from_bits(base ^ (u128::from(low) << at));
+            IpNet::V6(Ipv6Net::new(address, len).unwrap().trunc())
         })
         .prop_filter("networks are never written inside blocks that carry IPv4", |net| {
             !["::ffff:0:0/96", "2002::/16"].iter().any(|carrier| carrier.parse::<IpNet>().unwrap().contains(net))
@@ -271,6 +272,13 @@ fn host_routes_are_leaves_of_their_own() {
     assert_eq!(map.find(ip("2001:db8::1")), Leaf { outcome: 2, scope: 128 });
     assert_eq!(map.find(ip("::ffff:192.0.2.1")), Leaf { outcome: 1, scope: 128 });
     assert_eq!(map.find(ip("2002:c000:201::")), Leaf { outcome: 1, scope: 48 });
+}
+
+#[test]
+fn a_network_that_ends_with_the_network_around_it_is_inside() {
+    let map = build(&[(net("192.0.2.0/24"), 1), (net("192.0.2.255/32"), 2), (net("192.0.2.254/31"), 3)], &[]);
+    let outcomes = ["192.0.2.253", "192.0.2.254", "192.0.2.255", "192.0.3.0"].map(|text| map.find(ip(text)).outcome);
+    assert_eq!(outcomes, [1, 3, 2, 0]);
 }
 
 #[test]
