@@ -182,7 +182,9 @@ fn decode(file: &Arc<str>, octets: &[u8]) -> Result<Database, DatabaseFault> {
             tree.walk(0, None, |record, first: u32| records.number(record, IpAddr::V4(Ipv4Addr::from_bits(first))))?;
         (v4, Segments::uniform(0))
     };
-    v6.fill(&WITHOUT_DATA, 0);
+    for (first, depth) in WITHOUT_DATA {
+        v6.fill(first, depth, 0);
+    }
 
     let mut notes = Vec::new();
     if metadata.description.is_empty() {
