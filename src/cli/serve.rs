@@ -13,7 +13,7 @@ use super::{greeting, show};
 use crate::config::{self, Listen};
 use crate::control::{self, Control, Event, Load, Paths, Reloaded};
 use crate::diag::Diagnostic;
-use crate::serve::{Doors, DoorsConfig, DotConfig};
+use crate::serve::{Doors, DoorsConfig, DoorsCount, DotConfig, WorkerCount};
 use crate::sys;
 
 /// Arguments of `meridian serve`.
@@ -81,6 +81,7 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(watch_signals(&events, &doors))?;
     tracing::info!("stopping");
+    log_counters(&doors);
     let in_time = doors.close();
     let _ = events.send(Event::Stop);
     let _ = writer.join();
@@ -106,19 +107,31 @@ fn doors_config(server: &config::Server) -> DoorsConfig {
     doors
 }
 
-/// Until SIGTERM or SIGINT; SIGHUP reloads.
+/// Until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 logs what was counted.
 async fn watch_signals(events: &Sender<Event>, doors: &Doors) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut user = signal(SignalKind::user_defined1())?;
     loop {
         tokio::select! {
             _ = hangup.recv() => reload(events, doors).await,
+            _ = user.recv() => log_counters(doors),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }
     }
+}
+
+/// What the doors counted since they opened, queries that the kernel dropped included.
+fn log_counters(doors: &Doors) {
+    let DoorsCount { udp, tcp, connections, tls, tls_connections } = doors.counters();
+    for WorkerCount { address, count, kernel_drops } in udp {
+        tracing::info!(%address, ?count, ?kernel_drops, "UDP worker");
+    }
+    tracing::info!(count = ?tcp, ?connections, "TCP");
+    tracing::info!(count = ?tls, connections = tls_connections, "TLS");
 }
 
 async fn reload(events: &Sender<Event>, doors: &Doors) {

@@ -535,5 +535,5 @@ fn services_that_need_one_map_too_many_are_named() {
 fn a_refused_endpoint_hides_no_mistake_elsewhere_and_makes_none() {
     let text = "gslb:\n  domain: a.example\n  policies:\n    default: {type: geolocation}\n    beijing: {primary: a, secondary: z}\n  \
                 endpoints:\n    a: {ip: 192.0.2.400}\n    b: {ip: 192.0.2.2}\n";
-    assert_eq!(codes(text), ["unknown-endpoint 5:37", "bad-address 7:13"]);
+    assert_eq!(codes(text), ["unknown-endpoint 5:38", "bad-address 7:13"]);
 }
