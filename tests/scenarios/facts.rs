@@ -161,10 +161,11 @@ impl Fact<'_> {
 
     fn observe(&self, what: &str, state: State, facts: &mut Facts) {
         let (id, one) = what.split_once('/').map_or((what, None), |(id, at)| (id, Some(at.parse::<usize>().unwrap())));
+        let mut is_seen = false;
         for (service, endpoint) in self.matching(id) {
             let of = self.policy.services[service.at()].endpoint(endpoint);
             let checks = of.health.checks();
-            assert!(!checks.is_empty(), "{id} has no checks: nobody would see that it is down");
+            is_seen |= !checks.is_empty();
             for address in (0..of.data.address_count()).filter(|at| one.is_none_or(|one| one == *at)) {
                 for check in &checks {
                     let key = EvidenceKey {
@@ -178,5 +179,6 @@ impl Fact<'_> {
                 }
             }
         }
+        assert!(is_seen, "{id} has no checks: nobody would see that it is {}", state.as_str());
     }
 }

@@ -14,8 +14,8 @@
 //!
 //! - *client* is a word of [`CLIENTS`] or an address; it is told by EDNS Client Subnet, whole.
 //! - *answers* are alternatives with `|`, each a set of data with `+`, each with a share such as `*100`;
-//!   or `nodata`, `nxdomain`, `refused`. The shares are exact: a question is asked once for each unit of
-//!   their sum, with random numbers at equal distances.
+//!   or `nodata`, `nxdomain`, `refused`. The shares are exact: a question is asked [`FINENESS`] times for each unit
+//!   of their sum, with random numbers at equal distances.
 //! - `soa N`: TTL and MINIMUM of the SOA. `by WORD`: what decided, as `explain` says it.
 //!
 //! For every question to a service `explain` is asked as well, and the endpoints that it names must be those
@@ -54,6 +54,9 @@ pub(crate) const CLIENTS: [(&str, &str); 14] = [
     ("nowhere6", "2001:db8:99::1"),
     ("beijing-mapped", "::ffff:10.1.0.1"),
 ];
+
+/// Questions for each unit of the shares: so fine that shares that are nearly right are still told apart.
+const FINENESS: u32 = 20;
 
 fn files() -> Vec<(String, String)> {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
@@ -132,10 +135,10 @@ fn run(world: &World, base: &Arc<Base>, case: &Case) -> Result<(), String> {
     let facts = facts::facts(base.policy(), &case.facts);
     let table = RoutingTable::compile(base, Arc::new(facts), Generation(7));
     let wrong = |what: String| Err(format!("{}: {} ({})\n    {what}", case.place, case.text, world.title));
-    let shares: u32 = case.alternatives.values().sum();
+    let units: u32 = FINENESS * case.alternatives.values().sum::<u32>().max(1);
     let mut seen: BTreeMap<BTreeSet<String>, u32> = BTreeMap::new();
-    for unit in 0..shares.max(1) {
-        let random = ((u128::from(unit) * 2 + 1) << 63) / u128::from(shares.max(1));
+    for unit in 0..units {
+        let random = ((u128::from(unit) * 2 + 1) << 63) / u128::from(units);
         let question = Question::new(&case.name, case.rtype)
             .ecs(&case.client.to_string())
             .random(u64::try_from(random).unwrap())
@@ -154,8 +157,9 @@ fn run(world: &World, base: &Arc<Base>, case: &Case) -> Result<(), String> {
             }
         }
     }
-    if !case.alternatives.is_empty() && seen != case.alternatives {
-        return wrong(format!("expected {:?}, got {seen:?}", case.alternatives));
+    let expected = case.alternatives.iter().map(|(set, share)| (set.clone(), share * FINENESS)).collect();
+    if !case.alternatives.is_empty() && seen != expected {
+        return wrong(format!("expected {expected:?}, got {seen:?}"));
     }
     Ok(())
 }
