@@ -105,6 +105,12 @@ impl Sources {
         Origin { file, line: span.line, column: span.column }
     }
 
+    /// `len` characters at `origin`, when that is in one of these files.
+    pub(super) fn span(&self, origin: &Origin, len: usize) -> Option<Span> {
+        let file = self.0.iter().position(|source| source.name == origin.file)?;
+        Some(Span { file: small(file), line: origin.line, column: origin.column, len: small(len) })
+    }
+
     fn line(&self, span: Span) -> &str {
         let Some(source) = self.0.get(span.file as usize) else { return "" };
         let line = (span.line as usize).saturating_sub(1);

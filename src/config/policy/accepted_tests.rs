@@ -283,7 +283,7 @@ fn https_and_home_are_kept() {
         "https: {alpn: [h3, h2], port: 8443}\nhome: a\nttl: 1m\nmax_answers: 3\nzone: example",
         "default: {type: priority}",
     );
-    let text = text.replace("    x: {cname: x.example.net}\n", "");
+    let text = text.replace("    x: {cname: x.example.net, priority: 9}\n", "");
     let policies = clean(&text);
     let service = &policies.services[0];
     assert_eq!(service.https.as_ref().unwrap().alpn, ["h3", "h2"]);

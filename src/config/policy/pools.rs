@@ -198,7 +198,7 @@ impl<'a, 'c> Tree<'a, 'c> {
             return None;
         }
         let (entry, entry_at) = self.entry(spec, report);
-        if let (Some(method), None) = (&spec.method, &spec.members) {
+        if let (Some(method), None, true) = (&spec.method, &spec.members, spec.clean) {
             let error = Diagnostic::error("exclusive-fields", "a `method` chooses among `members`, and there are none");
             report.at(method.at, error.help("`tiers` are tried in order"));
         }
@@ -212,6 +212,7 @@ impl<'a, 'c> Tree<'a, 'c> {
                 check_tiers(tiers.len(), spec.at, report);
                 Node::Pool(self.tiers(tiers.iter().map(|tier| (None, tier)), depth + 1, report)?)
             }
+            (None, None, None) if !spec.clean => return None,
             _ => {
                 let error = Diagnostic::error("exclusive-fields", "this does not say what to choose from")
                     .expected("one of `endpoint`, `members` and `tiers`");

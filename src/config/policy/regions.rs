@@ -181,7 +181,6 @@ impl Places<'_> {
             report.at(spec.at, Diagnostic::error("too-deep", message));
             return Expr::Any(Vec::new());
         }
-        let before = report.errors();
         let mut parts = Vec::new();
         parts.extend(values(&spec.continent, report, |word, _| Expr::Term(Term::Continent(word.value.continent()))));
         parts.extend(values(&spec.country, report, |name, report| match self.country(name, report) {
@@ -208,7 +207,7 @@ impl Places<'_> {
         if let Some(not) = &spec.not {
             parts.push(Expr::Not(Box::new(self.expr(&not.0, depth + 1, report))));
         }
-        if parts.is_empty() && report.errors() == before {
+        if parts.is_empty() && spec.clean {
             let error = Diagnostic::error("empty-rule", "this rule says nothing about clients")
                 .expected("at least one term, such as `country` or `cidr`");
             report.at(spec.at, error);
@@ -288,7 +287,7 @@ pub(super) fn networks(
             isp: spec.isp.as_ref().map(|name| name.value.as_str().into()),
             coordinates: position(spec, report),
         };
-        if place.is_unknown() && report.errors() == before {
+        if place.is_unknown() && spec.clean && report.errors() == before {
             let error = Diagnostic::error("empty-rule", "nothing is said of this network");
             report.at(net.at, error.expected(NetworkSpec::TABLE.expected()));
         }

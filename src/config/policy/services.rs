@@ -22,7 +22,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
     let spec = &part.spec;
     let name = &part.name.value;
     let health = health(part, world, report);
-    let (endpoints, whole) = endpoints(part, &health, world, report);
+    let (endpoints, whole) = endpoints(part, health.as_ref(), world, report);
     let home = spec.home.as_ref().and_then(|home| world.directory.one(home, report));
     if let Some(home) = &spec.home
         && let Some(ix) = world.directory_of(home)
@@ -55,7 +55,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
         https,
         origin: report.sources.origin(part.name.at),
     };
-    (part.clean && whole && report.errors() == before).then_some(service)
+    (part.clean && whole && health.is_some() && report.errors() == before).then_some(service)
 }
 
 impl World<'_> {
@@ -68,8 +68,8 @@ impl World<'_> {
     }
 }
 
-/// The checks of endpoints that name none of their own.
-fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> CheckExpr {
+/// The checks of endpoints that name none of their own; `None`: refused, and reported.
+fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> Option<CheckExpr> {
     let spec = &part.spec;
     match (&spec.health_check, &spec.checks) {
         (Some(own), Some(_)) => {
@@ -77,18 +77,22 @@ fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> CheckEx
                 .expected("one of the two")
                 .help("move the health check to `health_checks` and name it in `checks`");
             report.at(own.at, error);
-            CheckExpr::All(Vec::new())
+            None
         }
-        // A check that was refused was reported, and so the service is refused.
-        (Some(_), None) => world.checks.own(&part.name.value).map_or(CheckExpr::All(Vec::new()), CheckExpr::Check),
-        (None, Some(checks)) => world.checks.expr(checks, report),
-        (None, None) => CheckExpr::All(Vec::new()),
+        (Some(_), None) => world.checks.own(&part.name.value).map(CheckExpr::Check),
+        (None, Some(checks)) => Some(world.checks.expr(checks, report)),
+        (None, None) => Some(CheckExpr::All(Vec::new())),
     }
 }
 
 /// By id; false when one is missing that the file has, so that references to it are not told apart from
 /// references to nothing.
-fn endpoints(part: &ServicePart, health: &CheckExpr, world: &World<'_>, report: &mut Report) -> (Vec<Endpoint>, bool) {
+fn endpoints(
+    part: &ServicePart,
+    health: Option<&CheckExpr>,
+    world: &World<'_>,
+    report: &mut Report,
+) -> (Vec<Endpoint>, bool) {
     let spec = &part.spec;
     let Some(entries) = spec.endpoints.as_ref() else { return (Vec::new(), false) };
     if entries.0.is_empty() && part.clean {
@@ -116,7 +120,7 @@ fn endpoint(
     id: &At<EndpointId>,
     spec: &EndpointSpec,
     service: &Name,
-    health: &CheckExpr,
+    health: Option<&CheckExpr>,
     world: &World<'_>,
     report: &mut Report,
 ) -> Option<Endpoint> {
@@ -126,7 +130,7 @@ fn endpoint(
     };
     let health = match &spec.checks {
         Some(checks) => world.checks.expr(checks, report),
-        None => health.clone(),
+        None => health.cloned().unwrap_or(CheckExpr::All(Vec::new())),
     };
     let data = data(id, spec, service, report);
     Some(Endpoint {
@@ -165,6 +169,7 @@ fn data(id: &At<EndpointId>, spec: &EndpointSpec, service: &Name, report: &mut R
             report.at(id.at, error);
             return None;
         }
+        (None, false, false) if !spec.clean => return None,
         (None, false, false) => {
             let error = Diagnostic::error("missing-field", format!("`{}` has nothing to answer with", id.value))
                 .expected("`ip`, `ipv4` and `ipv6`, or `cname`");
@@ -239,9 +244,8 @@ fn warn_of_shared_addresses(endpoints: &[Endpoint], report: &mut Report) {
             if let Some(first) = seen.insert(address, endpoint) {
                 let message = format!("`{}` and `{}` both have {address}", first.id, endpoint.id);
                 let warning = Diagnostic::warning("shared-address", message)
-                    .at(&endpoint.origin)
                     .help("each endpoint should stand for servers of its own");
-                report.push(warning);
+                report.at_origin(&endpoint.origin, endpoint.id.as_str(), warning);
             }
         }
     }
