@@ -147,10 +147,13 @@ async fn reload(events: &Sender<Event>, doors: &Doors) {
     }
 }
 
-/// Logs go to standard error; `MERIDIAN_LOG` filters them (`info` unless it says otherwise).
+/// Unless `MERIDIAN_LOG` says otherwise. hickory-server tells of every message at `info`.
+const LOG_FILTER: &str = "info,hickory_server=warn";
+
+/// Logs go to standard error; `MERIDIAN_LOG` filters them.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MERIDIAN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -382,3 +382,39 @@ proptest! {
         load_server(&file);
     }
 }
+#[test]
+fn repetition_does_no_harm() {
+    let pieces = [
+        "[",
+        "{a: ",
+        "- ",
+        "? ",
+        "a: b: ",
+        "'",
+        "\"\\x41",
+        "&a ",
+        "*a ",
+        "!!str ",
+        "a\n",
+        "# x\n",
+        "a: {b: c}, ",
+        "x, ",
+        "|\n ",
+        "%",
+        "\t",
+        "--- a\n",
+        "a:\n ",
+        "\r",
+        "- a\n",
+        "[a],",
+        "[]: ",
+    ];
+    for piece in pieces {
+        for begin in ["", "[", "gslb:\n  domain: ", "regions: {a: ["] {
+            let text = format!("{begin}{}", piece.repeat(20_000 / piece.len()));
+            let (policies, _, found) = load(&[("a.yaml", &text)]);
+            assert_whole(&policies);
+            assert!(render(&found, Format::Text { colour: false }).len() < 1 << 20);
+        }
+    }
+}

@@ -249,7 +249,7 @@ fn read(file: &SourceFile, report: &mut Report) -> Option<Server> {
     let ix = match report.sources.add(file) {
         Ok(ix) => ix,
         Err(error) => {
-            report.push(error);
+            report.push(*error);
             return None;
         }
     };

@@ -278,6 +278,13 @@ fn words_that_other_yaml_readers_turn_into_something_else_stay_words() {
 }
 
 #[test]
+fn a_code_of_a_country_and_of_a_continent_is_what_the_field_asks_for() {
+    let policies = clean("regions:\n  a: {country: NA}\n  b: {continent: NA}\n  c: {country: SA}\n");
+    let rules: Vec<String> = policies.regions.iter().map(|region| format!("{:?}", region.rule)).collect();
+    assert_eq!(rules, ["Term(Country(NA))", "Term(Continent(NorthAmerica))", "Term(Country(SA))"]);
+}
+
+#[test]
 fn https_and_home_are_kept() {
     let text = service(
         "https: {alpn: [h3, h2], port: 8443}\nhome: a\nttl: 1m\nmax_answers: 3\nzone: example",

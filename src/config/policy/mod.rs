@@ -90,7 +90,7 @@ impl Parts {
         let before = report.errors();
         let ix = match report.sources.add(file) {
             Ok(ix) => ix,
-            Err(error) => return report.push(error),
+            Err(error) => return report.push(*error),
         };
         let Some(root) = yaml::parse(ix, report) else { return };
         let Some(spec) = FileSpec::read(&root, report) else { return };

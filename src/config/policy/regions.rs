@@ -221,10 +221,11 @@ impl Places<'_> {
         if let Some((Expr::Term(Term::Country(country)), _)) = known {
             return Some(country);
         }
-        // A code may also be a continent's (`NA`, `SA`): what the catalogue knows by it does not matter. A
-        // gazetteer without names knows no codes either.
+        // `AF`, `AS`, `NA` and `SA` are continents as well, and a name of both is a name of neither. A
+        // gazetteer without names knows no codes at all.
         let code = CountryCode::new(&name.value);
-        if code.is_some() && (known.is_some() || self.names().is_empty()) {
+        let both = matches!(&*name.value.to_uppercase(), "AF" | "AS" | "NA" | "SA");
+        if code.is_some() && (both || known.is_some() || self.names().is_empty()) {
             return code;
         }
         self.unknown(name, "a country: its ISO 3166-1 code, or its name", report);

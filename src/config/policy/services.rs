@@ -25,7 +25,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
     let (endpoints, whole) = endpoints(part, health.as_ref(), world, report);
     let home = spec.home.as_ref().and_then(|home| world.directory.one(home, report));
     if let Some(home) = &spec.home
-        && let Some(ix) = world.directory_of(home)
+        && let Some(ix) = world.datacenter_named(home)
         && !endpoints.iter().any(|endpoint| endpoint.datacenter == ix)
     {
         let warning =
@@ -60,7 +60,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
 
 impl World<'_> {
     /// What `name` means, when that is one data centre; says nothing otherwise.
-    fn directory_of(&self, name: &At<String>) -> Option<DatacenterIx> {
+    fn datacenter_named(&self, name: &At<String>) -> Option<DatacenterIx> {
         match self.directory.named(&name.value) {
             NamedDatacenters::One(ix) => Some(ix),
             NamedDatacenters::Group(_) | NamedDatacenters::Ambiguous(_) | NamedDatacenters::Unknown => None,
@@ -126,7 +126,7 @@ fn endpoint(
 ) -> Option<Endpoint> {
     let datacenter = match &spec.datacenter {
         Some(name) => world.directory.one(name, report),
-        None => world.directory_of(&At { value: id.value.as_str().to_owned(), at: id.at, given: true }),
+        None => world.datacenter_named(&At { value: id.value.as_str().to_owned(), at: id.at, given: true }),
     };
     let health = match &spec.checks {
         Some(checks) => world.checks.expr(checks, report),
