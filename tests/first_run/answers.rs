@@ -25,8 +25,12 @@ fn gives(node: &Node, name: &str, rtype: RecordType, subnet: Option<&str>, expec
 #[test]
 fn the_reference_policy_is_as_its_network_team_wrote_it() {
     let text = include_str!("../../zones/api.meta-driven.example.com.yaml");
-    assert_eq!((text.len(), text.ends_with("priority: 3")), (828, true));
     assert!(text.starts_with("# GSLB DNS 配置\ngslb:\n  domain: api.meta-driven.example.com\n"));
+    // FNV-1a over every octet: this file is not ours to tidy up.
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3));
+    assert_eq!((text.len(), hash), (828, 0x33de_b51a_e0e0_002c));
 }
 
 #[test]
@@ -81,7 +85,8 @@ fn what_the_service_has_not_is_no_data_any_is_hinfo_and_below_it_is_nothing() {
     }
     let any = node.ask(API, ANY, BEIJING);
     assert_eq!((any.rcode(), any.answers()), (ResponseCode::NoError, vec!["HINFO RFC8482 ".to_owned()]));
-    for name in ["x.api.meta-driven.example.com.", "a.b.api.meta-driven.example.com.", "*.api.meta-driven.example.com."] {
+    for name in ["x.api.meta-driven.example.com.", "a.b.api.meta-driven.example.com.", "*.api.meta-driven.example.com."]
+    {
         let reply = node.ask(name, A, BEIJING);
         assert_eq!((reply.rcode(), reply.answers().len()), (ResponseCode::NXDomain, 0), "{name}: {reply:?}");
         assert_eq!(reply.negative_ttls(), (300, 300));

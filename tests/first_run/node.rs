@@ -175,7 +175,8 @@ impl Node {
 
     /// Sends it a signal: `HUP`, `TERM`, `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        // The shell's own: not every system has a program of that name.
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(status.unwrap().success());
     }
 
