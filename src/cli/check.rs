@@ -76,6 +76,7 @@ impl FileArgs {
         }
         if !self.geoip.is_empty() {
             server.geoip.clone_from(&self.geoip);
+            server.geoip_if_present = false;
         }
         Ok((server, found))
     }
@@ -94,8 +95,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Err(errors) => found.extend(errors),
         Ok((server, more)) => {
             found.extend(more);
-            let paths = Paths { zones: server.zones.clone(), geoip: server.geoip.clone() };
-            let Load { base, tests, found: more } = control::load(&paths, &server.settings, ns_required(&server));
+            let paths = Paths::of(&server);
+            let Load { base, tests, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
             // Without a configuration there is none to find lacking.
             let is_of_the_files = |found: &Diagnostic| args.files.config.is_some() || found.code != "no-ns";
             found.extend(more.into_iter().filter(is_of_the_files));
@@ -109,7 +110,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         OutputFormat::Json => Format::Json,
         OutputFormat::Github => Format::Github,
     };
-    print!("{}", diag::render(&found, format));
+    show::out(&diag::render(&found, format));
     let is_bad = |found: &Diagnostic| found.is_error() || args.deny == Some(Deny::Warnings);
     if found.iter().any(is_bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
