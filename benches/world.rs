@@ -51,9 +51,13 @@ pub(crate) fn atlas() -> Arc<Atlas> {
 
 /// The table that answers are measured on.
 pub(crate) fn table() -> RoutingTable {
+    table_on(atlas())
+}
+
+/// The same with other GeoIP databases.
+pub(crate) fn table_on(atlas: Arc<Atlas>) -> RoutingTable {
     let geo = policy("geo", "geolocation", &REGIONS, "  https: {alpn: [h3, h2]}\n");
     let sticky = policy("sticky", "sticky", &[], "");
-    let atlas = atlas();
     let settings = Settings::default();
     let files = [SourceFile::new("geo.yaml", geo), SourceFile::new("sticky.yaml", sticky)];
     let (policy, _, found) = config::load_policies(&files, &*atlas, &settings);
