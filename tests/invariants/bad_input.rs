@@ -42,7 +42,12 @@ struct House {
 impl House {
     fn new() -> House {
         let dir = tempfile::tempdir().unwrap();
-        let paths = Paths { zones: dir.path().join("zones"), geoip: vec![dir.path().join("geoip")] };
+        let paths = Paths {
+            zones: dir.path().join("zones"),
+            geoip: vec![dir.path().join("geoip")],
+            geoip_if_present: false,
+            geoip_required: true,
+        };
         for path in [&paths.zones, &paths.geoip[0]] {
             fs::create_dir(path).unwrap();
         }
