@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::Asked;
 use super::debug;
 use crate::limits::CNAME_HOPS_MAX;
+use crate::model::ServiceIx;
 use crate::table::{RoutingTable, ServiceView};
 use crate::wire::types::{class, ede, rcode, rtype};
 use crate::wire::{Ede, NameBuf, Owner, Query, RrsetRef, Section, Writer, name, rdata};
@@ -124,21 +125,25 @@ impl Resolution<'_, '_> {
             Find::NoName { zone, encloser } => {
                 self.set_authoritative();
                 if let Some(service) = debug::service_asked(hop.name, encloser, self.table, self.asked) {
-                    debug::answer(
-                        self.query,
-                        service,
-                        self.client,
-                        self.asked,
-                        self.table,
-                        self.writer,
-                        &mut self.told,
-                    );
+                    self.debug(hop, zone, service);
                     return None;
                 }
                 self.writer.set_rcode(rcode::NXDOMAIN);
                 self.no_data(hop, zone);
                 None
             }
+        }
+    }
+
+    /// The debug name of a service. What it says depends on the client, so an alias of it ends before it.
+    fn debug(&mut self, hop: &Hop<'_>, zone: Zone<'_>, service: ServiceIx) {
+        if self.has_answered {
+            return;
+        }
+        if matches!(self.query.qtype(), rtype::TXT | rtype::ANY) {
+            debug::answer(service, self.client, self.asked, self.table, self.writer, &mut self.told);
+        } else {
+            self.no_data(hop, zone);
         }
     }
 

@@ -62,7 +62,7 @@ impl FileArgs {
     /// The configuration with what the command line says over it; its findings on error.
     pub(super) fn server(&self) -> Result<(config::Server, Vec<Diagnostic>), Vec<Diagnostic>> {
         let (mut server, found) = match &self.config {
-            Some(file) => match config::read_file(file, limits::POLICY_FILE_LEN_MAX) {
+            Some(file) => match config::read_file(file, limits::CONFIG_FILE_LEN_MAX) {
                 Ok(file) => config::load_server(&file),
                 Err(unreadable) => return Err(vec![*unreadable]),
             },

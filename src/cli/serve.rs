@@ -14,7 +14,7 @@ use super::{greeting, show};
 use crate::config::{self, Listen};
 use crate::control::{self, Control, Event, Load, Paths, Reloaded};
 use crate::diag::Diagnostic;
-use crate::serve::{Doors, DoorsConfig, DotConfig};
+use crate::serve::{Doors, DoorsConfig, DoorsCount, DotConfig, WorkerCount};
 use crate::sys;
 
 /// Arguments of `meridian serve`.
@@ -88,6 +88,7 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
 
     runtime.block_on(signals.watch(&events, &doors));
     tracing::info!("stopping");
+    log_counters(&doors);
     let in_time = doors.close();
     let _ = events.send(Event::Stop);
     let _ = writer.join();
@@ -118,15 +119,21 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    user: Signal,
 }
 
 impl Signals {
     /// From here on a stop waits for [`Signals::watch`].
     fn catch(hangup: Signal) -> std::io::Result<Signals> {
-        Ok(Signals { hangup, terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Signals {
+            hangup,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    /// Until SIGTERM or SIGINT; SIGHUP reloads.
+    /// Until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 logs what was counted.
     async fn watch(&mut self, events: &Sender<Event>, doors: &Doors) {
         loop {
             tokio::select! {
@@ -134,9 +141,20 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => reload(events, doors).await,
+                _ = self.user.recv() => log_counters(doors),
             }
         }
     }
+}
+
+/// What the doors counted since they opened, queries that the kernel dropped included.
+fn log_counters(doors: &Doors) {
+    let DoorsCount { udp, tcp, connections, tls, tls_connections } = doors.counters();
+    for WorkerCount { address, count, kernel_drops } in udp {
+        tracing::info!(%address, ?count, ?kernel_drops, "UDP worker");
+    }
+    tracing::info!(count = ?tcp, ?connections, "TCP");
+    tracing::info!(count = ?tls, connections = tls_connections, "TLS");
 }
 
 async fn reload(events: &Sender<Event>, doors: &Doors) {

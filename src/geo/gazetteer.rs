@@ -102,6 +102,10 @@ impl Gazetteer for Atlas {
         self.names.find(name).map(|rule| (rule, true))
     }
 
+    fn is_catalogued(&self, name: &str) -> bool {
+        catalogue::find(name).is_some()
+    }
+
     fn isp_names(&self, name: &str) -> Vec<Arc<str>> {
         // Databases are read with providers' names as the catalogue has them.
         vec![catalogue::isp(name)]

@@ -296,3 +296,12 @@ fn https_and_home_are_kept() {
     assert_eq!(service.https.as_ref().unwrap().alpn, ["h3", "h2"]);
     assert_eq!((service.home, service.ttl.as_secs(), service.max_answers), (Some(DatacenterIx(0)), 60, 3));
 }
+
+#[test]
+fn a_place_that_only_the_data_knows_loads_with_a_warning() {
+    let text = "gslb:\n  domain: a.example\n  policies:\n    default: {type: geolocation}\n    oldtown: {primary: a}\n  \
+                endpoints:\n    a: {ip: 192.0.2.1}\n";
+    let (policies, _, found) = load(&[("a.yaml", text)]);
+    assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["region-of-data"]);
+    assert_eq!(policies.services.len(), 1);
+}

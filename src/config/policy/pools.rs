@@ -315,7 +315,7 @@ fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter],
     let mut with = false;
     for ix in pool.endpoints() {
         let datacenter = endpoints[ix.at()].datacenter;
-        match datacenters[datacenter.at()].at {
+        match datacenters.get(datacenter.at()).and_then(|datacenter| datacenter.at) {
             Some(_) => with = true,
             None => without.push(datacenter),
         }
@@ -325,7 +325,11 @@ fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter],
     if without.is_empty() {
         return;
     }
-    let names: Vec<String> = without.iter().map(|ix| format!("`{}`", datacenters[ix.at()].id)).collect();
+    let names: Vec<String> = without
+        .iter()
+        .filter_map(|ix| datacenters.get(ix.at()))
+        .map(|datacenter| format!("`{}`", datacenter.id))
+        .collect();
     let help = "give `latitude` and `longitude` under `datacenters`";
     let diagnostic = if with {
         let message = format!("{} cannot be nearest to anybody: no position is known", names.join(", "));

@@ -530,3 +530,10 @@ fn services_that_need_one_map_too_many_are_named() {
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].code, found[0].at.as_ref().unwrap().to_string().as_str()), ("too-many-maps", "512.yaml:3:11"));
 }
+
+#[test]
+fn a_refused_endpoint_hides_no_mistake_elsewhere_and_makes_none() {
+    let text = "gslb:\n  domain: a.example\n  policies:\n    default: {type: geolocation}\n    beijing: {primary: a, secondary: z}\n  \
+                endpoints:\n    a: {ip: 192.0.2.400}\n    b: {ip: 192.0.2.2}\n";
+    assert_eq!(codes(text), ["unknown-endpoint 5:38", "bad-address 7:13"]);
+}

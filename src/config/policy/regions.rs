@@ -98,6 +98,12 @@ impl Places<'_> {
                 .help("its clients are treated as clients of no region");
             report.at(name.at, warning);
         }
+        if !self.gazetteer.is_catalogued(&name.value) {
+            let message = format!("{} is known to the loaded GeoIP data alone", quote(&name.value));
+            let warning = Diagnostic::warning("region-of-data", message)
+                .help("other data may not know it, and this file would then be refused; define it under `regions`");
+            report.at(name.at, warning);
+        }
         Some(rule)
     }
 

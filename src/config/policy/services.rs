@@ -39,11 +39,8 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
         report.at(zone.at, error.expected(format!("`{name}` or a name above it")));
     }
     let https = spec.https.as_ref().map(|https| self::https(https, report));
-    let policy = if endpoints.is_empty() || !whole {
-        None
-    } else {
-        routes::resolve(spec, Cast { endpoints: &endpoints }, world, report)
-    };
+    let policy =
+        if endpoints.is_empty() { None } else { routes::resolve(spec, Cast { endpoints: &endpoints }, world, report) };
     let service = Service {
         name: name.clone(),
         zone: spec.zone.as_ref().map(|zone| zone.value.clone()),
@@ -85,8 +82,8 @@ fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> Option<
     }
 }
 
-/// By id; false when one is missing that the file has, so that references to it are not told apart from
-/// references to nothing.
+/// By id; false when one was refused. It is there all the same, so that references to it are told apart from
+/// references to nothing; the service is left out in the end.
 fn endpoints(
     part: &ServicePart,
     health: Option<&CheckExpr>,
@@ -108,12 +105,32 @@ fn endpoints(
     for (id, spec) in &entries.0 {
         match endpoint(id, spec, &part.name.value, health, world, report) {
             Some(endpoint) => endpoints.push(endpoint),
-            None => whole = false,
+            None => {
+                whole = false;
+                endpoints.push(stand_in(id, spec, report));
+            }
         }
     }
     warn_of_shared_addresses(&endpoints, report);
     endpoints.sort_by(|a, b| a.id.cmp(&b.id));
     (endpoints, whole)
+}
+
+/// For an endpoint that was refused.
+fn stand_in(id: &At<EndpointId>, spec: &EndpointSpec, report: &Report) -> Endpoint {
+    let data = match &spec.cname {
+        Some(_) => Data::Cname(Name::root()),
+        None => Data::Addresses { v4: Vec::new(), v6: Vec::new(), min: 1 },
+    };
+    Endpoint {
+        id: id.value.clone(),
+        datacenter: DatacenterIx(0),
+        data,
+        weight: Weight::ONE,
+        priority: u32::MAX,
+        health: CheckExpr::All(Vec::new()),
+        origin: report.sources.origin(id.at),
+    }
 }
 
 fn endpoint(

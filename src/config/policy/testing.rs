@@ -24,9 +24,14 @@ impl Gazetteer for FewPlaces {
             "tianjin" => (subdivision("cn-tj"), false),
             "china" | "cn" => (country("CN"), true),
             "norway" | "no" => (country("NO"), true),
+            "oldtown" => (subdivision("oldtown"), true),
             "na" => (Expr::Term(Term::Continent(Continent::NorthAmerica)), true),
             _ => return None,
         })
+    }
+
+    fn is_catalogued(&self, name: &str) -> bool {
+        name != "oldtown"
     }
 
     fn names(&self) -> Vec<String> {
