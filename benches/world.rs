@@ -45,7 +45,8 @@ ns2.sub A 192.0.2.13
 /// The GeoIP databases of the repository, layered as the server layers them.
 pub(crate) fn atlas() -> Arc<Atlas> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("geoip");
-    let layers = ["10-sample.mmdb", "20-world.mmdb"].map(|file| Database::read(&directory.join(file)).expect("shipped"));
+    let layers =
+        ["10-sample.mmdb", "20-world.mmdb"].map(|file| Database::read(&directory.join(file)).expect("shipped"));
     Arc::new(Atlas::load(layers.into(), &[]).0)
 }
 
@@ -70,13 +71,15 @@ pub(crate) fn table_on(atlas: Arc<Atlas>) -> RoutingTable {
 
 /// A policy file of one service, with the same three weighted endpoints for each region.
 fn policy(label: &str, kind: &str, regions: &[&str], fields: &str) -> String {
-    let mut text = format!("gslb:\n  domain: {label}.example.com\n{fields}  policies:\n    default: {{type: {kind}}}\n");
+    let mut text =
+        format!("gslb:\n  domain: {label}.example.com\n{fields}  policies:\n    default: {{type: {kind}}}\n");
     for region in regions {
         let _ = writeln!(text, "    {region}: {{primary: [dc1, dc2, dc3]}}");
     }
     text.push_str("  endpoints:\n");
     for (number, weight) in [(1, 100), (2, 50), (3, 30)] {
-        let _ = writeln!(text, "    dc{number}: {{ip: [198.51.100.{number}, \"2001:db8::{number}\"], weight: {weight}}}");
+        let _ =
+            writeln!(text, "    dc{number}: {{ip: [198.51.100.{number}, \"2001:db8::{number}\"], weight: {weight}}}");
     }
     text
 }
@@ -172,8 +175,7 @@ impl Case {
             .map(|_| {
                 // 1.0.0.0 to 223.255.255.255
                 let client = Ipv4Addr::from_bits((0x0100_0000 + number() % 0xdf00_0000) as u32);
-                let asked =
-                    Asked { client: IpAddr::V4(client), transport: Transport::Udp, now_s: 0, random: number() };
+                let asked = Asked { client: IpAddr::V4(client), transport: Transport::Udp, now_s: 0, random: number() };
                 Ask { query: self.query(client), asked }
             })
             .collect()
