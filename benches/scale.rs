@@ -124,7 +124,8 @@ fn policy(number: usize, rule_sets: usize) -> String {
 fn loaded(zones: &Path, geoip: &[PathBuf]) -> Arc<Base> {
     let settings = Settings::default();
     let before = memory_mb("VmRSS");
-    let paths = Paths { zones: zones.to_owned(), geoip: geoip.to_vec() };
+    let paths =
+        Paths { zones: zones.to_owned(), geoip: geoip.to_vec(), geoip_if_present: false, geoip_required: false };
     let load = time("load: read, resolve, join, maps", || load(&paths, &settings, false));
     world::must_be_fine(&load.found);
     let base = load.base.expect("no errors");
