@@ -52,6 +52,6 @@ cargo test --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
 
 # cargo's own result lines, added up.
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; programs++ }
-     END { printf "test result: %s. %d passed; %d failed; %d ignored; in %d test programs\n",
+     END { printf "all: %s. %d passed; %d failed; %d ignored; in %d test programs\n",
            '"$status"' ? "FAILED" : "ok", passed, failed, ignored, programs }' "$log"
 exit "$status"

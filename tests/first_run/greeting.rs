@@ -38,6 +38,21 @@ fn it_says_in_a_few_lines_what_it_serves_and_what_to_try() {
 }
 
 #[test]
+fn the_readme_shows_what_it_says() {
+    let mut node = Site::new().serve();
+    advice(&mut node);
+    let port = format!(" -p {} ", node.address.port());
+    let readmes = [include_str!("../../README.md"), include_str!("../../README.zh-CN.md")];
+    for line in node.stdout.seen.iter().filter(|line| !line.contains("listening")) {
+        let line = line.replace(&port, " -p 5300 ");
+        assert!(
+            readmes.iter().all(|readme| readme.contains(&format!("    {line}\n"))),
+            "the READMEs do not show {line:?}"
+        );
+    }
+}
+
+#[test]
 fn the_three_commands_give_the_answers_that_it_promises() {
     let mut node = Site::new().serve();
     let advice = advice(&mut node);

@@ -42,12 +42,8 @@ struct House {
 impl House {
     fn new() -> House {
         let dir = tempfile::tempdir().unwrap();
-        let paths = Paths {
-            zones: dir.path().join("zones"),
-            geoip: vec![dir.path().join("geoip")],
-            geoip_if_present: false,
-            geoip_required: true,
-        };
+        let (zones, geoip) = (dir.path().join("zones"), vec![dir.path().join("geoip")]);
+        let paths = Paths { zones, geoip, geoip_if_present: false, geoip_required: false };
         for path in [&paths.zones, &paths.geoip[0]] {
             fs::create_dir(path).unwrap();
         }
