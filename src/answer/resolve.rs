@@ -219,7 +219,7 @@ impl Resolution<'_, '_> {
         }
         self.has_answered = true;
         let (_, data) = cname.records().next()?;
-        lower_case(rdata::target(rtype::CNAME, data)?)
+        NameBuf::lower_case(rdata::target(rtype::CNAME, data)?)
     }
 
     /// RFC 6672 §3.2: the DNAME, the CNAME that follows from it, and on at that one's target.
@@ -240,7 +240,7 @@ impl Resolution<'_, '_> {
             self.writer.truncate();
             return None;
         }
-        if self.query.qtype() == rtype::CNAME { None } else { lower_case(target.as_wire()) }
+        if self.query.qtype() == rtype::CNAME { None } else { NameBuf::lower_case(target.as_wire()) }
     }
 
     /// RFC 1034 §4.3.2 step 3b, RFC 9471: the delegation's NS and the addresses without which they could not
@@ -315,12 +315,4 @@ impl Resolution<'_, '_> {
         self.writer.set_rcode(rcode::REFUSED);
         self.told.ede = Some(why);
     }
-}
-
-fn lower_case(name: &[u8]) -> Next {
-    let mut octets = [0; crate::limits::NAME_LEN_MAX];
-    let octets = octets.get_mut(..name.len())?;
-    octets.copy_from_slice(name);
-    octets.make_ascii_lowercase();
-    NameBuf::new(octets)
 }

@@ -88,7 +88,6 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
 
     runtime.block_on(signals.watch(&events, &doors));
     tracing::info!("stopping");
-    log_counters(&doors);
     let in_time = doors.close();
     let _ = events.send(Event::Stop);
     let _ = writer.join();

@@ -42,8 +42,12 @@ struct House {
 impl House {
     fn new() -> House {
         let dir = tempfile::tempdir().unwrap();
-        let (zones, geoip) = (dir.path().join("zones"), vec![dir.path().join("geoip")]);
-        let paths = Paths { zones, geoip, geoip_if_present: false, geoip_required: false };
+        let mut paths = Paths {
+            zones: dir.path().join("zones"),
+            geoip: vec![dir.path().join("geoip")],
+            geoip_if_present: true,
+            geoip_required: false,
+        };
         for path in [&paths.zones, &paths.geoip[0]] {
             fs::create_dir(path).unwrap();
         }
@@ -53,6 +57,8 @@ impl House {
         let settings = Settings::default();
         let loaded = control::load(&paths, &settings, false);
         let base = loaded.base.unwrap_or_else(|| panic!("{:#?}", loaded.found));
+        // As `serve` does: what began with a database must not go on without one.
+        paths.geoip_required = loaded.has_geoip;
         let control = Control::new(paths, settings, false, &base);
         let mut house = House { dir, control, serving: Vec::new() };
         house.serving = house.answers();
@@ -166,6 +172,20 @@ fn invariant_3_every_known_mistake_is_refused_with_its_place() {
         };
         let errors: Vec<&Diagnostic> = outcome.found.iter().filter(|found| found.is_error()).collect();
         assert!(errors.iter().any(|error| says(error)), "{file}: which file is not said: {errors:#?}");
+    }
+}
+
+#[test]
+fn invariant_3_what_is_gone_is_missed_and_what_was_serving_goes_on() {
+    let mut house = House::new();
+    for gone in ["geoip/sample.mmdb", "geoip", "zones"] {
+        let (here, away) = (house.dir.path().join(gone), house.dir.path().join("away"));
+        fs::rename(&here, &away).unwrap();
+        let outcome = house.control.reload();
+        assert!(!outcome.is_new, "without {gone}: {:#?}", outcome.found);
+        assert_eq!(house.answers(), house.serving);
+        fs::rename(&away, &here).unwrap();
+        assert!(house.control.reload().is_new);
     }
 }
 

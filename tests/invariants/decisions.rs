@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use meridian::model::{
-    Admin, Data, EndpointIx, EvidenceKey, Facts, Forced, Generation, Node, ObserverId, Service, ServiceIx, State,
+    Admin, Data, EndpointIx, EvidenceKey, Facts, Forced, Generation, Node, ObserverId, Override, OverrideKind,
+    Revision, Scope, Service, ServiceIx, State,
 };
-use meridian::steer::{Floor, Plan};
+use meridian::steer::{Floor, Plan, Reason};
 use meridian::table::{Base, RoutingTable, explain, standings};
 
 use super::common::Dice;
@@ -155,6 +156,10 @@ fn what_explain_names_is_what_was_answered() {
         let of_variant: BTreeSet<EndpointIx> = asked.endpoints(&(&expected[0] | &expected[1]));
         assert_eq!(explained.endpoints.iter().copied().collect::<BTreeSet<_>>(), of_variant);
         assert!(!explained.reasons.is_empty());
+        let name = asked.service.name.to_string();
+        let question = Question::new(name.trim_end_matches('.'), A).ecs(&asked.client.to_string());
+        let types = asked.service.endpoints.iter().any(|endpoint| all(&endpoint.data).iter().any(IpAddr::is_ipv4));
+        assert_eq!(question.ask(asked.table).scope(), Some(if types { explained.scope } else { 0 }));
         named += explained.endpoints.len();
     });
     assert!(named > 3000, "{named}");
@@ -200,6 +205,46 @@ fn invariant_10_no_answer_from_a_latched_data_centre_while_another_is_up() {
         }
     });
     assert!(held > 500 && alone > 20, "{held} held back, {alone} had nothing else");
+}
+
+#[test]
+fn invariant_11_a_switch_is_followed_however_much_is_broken() {
+    let mut followed = 0;
+    everywhere(11, Kind::Any, false, |asked| {
+        // Everything is down or unknown; the switch stands for the service of this question.
+        let mut facts = asked.facts.clone();
+        facts.evidence.default = State::Down;
+        facts.evidence.states.clear();
+        let (target, endpoint) = asked.service.endpoints().next().unwrap();
+        let scope = Scope { services: Some(BTreeSet::from([asked.ix])), regions: None };
+        let to = BTreeSet::from([endpoint.datacenter]);
+        for kind in [
+            OverrideKind::Pin { to: to.clone(), from: None },
+            OverrideKind::Prefer { to: to.clone(), from: None, yielded: false, left: BTreeSet::new() },
+        ] {
+            let order = Override {
+                kind,
+                scope: scope.clone(),
+                revision: Revision(1_000),
+                actor: String::new(),
+                reason: String::new(),
+                expires_at: None,
+            };
+            let facts = Facts { overrides: vec![order], ..facts.clone() };
+            let table = RoutingTable::compile(asked.table.base(), Arc::new(facts), Generation(1));
+            let explained = explain(&table, asked.ix, asked.client, asked.random);
+            let is_fenced = explained.reasons.contains(&Reason::Fenced);
+            if is_fenced || is_barred(asked.facts, asked.service, asked.ix, target) {
+                continue;
+            }
+            assert!(!explained.endpoints.is_empty());
+            for named in explained.endpoints {
+                assert!(to.contains(&asked.service.endpoint(named).datacenter), "{:#?}", explained.reasons);
+                followed += 1;
+            }
+        }
+    });
+    assert!(followed > 1000, "{followed}");
 }
 
 #[test]
