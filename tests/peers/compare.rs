@@ -7,12 +7,15 @@ use meridian::wire::types::{RcodeName, TypeName};
 
 use crate::daemon::Peer;
 use crate::message::Reply;
-use crate::question::Case;
+use crate::question::{Case, wire};
 use crate::rules::{Pair, RULES, Rule};
+use crate::zone::ZoneText;
 
 /// Everything compared so far.
 #[derive(Default)]
 pub(crate) struct Comparison {
+    /// The zones' names, in wire form.
+    origins: Vec<Vec<u8>>,
     compared: BTreeMap<(Peer, &'static str), usize>,
     equal: BTreeMap<(Peer, &'static str), usize>,
     /// Cases that each rule explained, wholly or in part.
@@ -27,12 +30,18 @@ pub(crate) struct Difference {
     peer: Peer,
     /// The rules that saw it, and what was left.
     rules: Vec<&'static str>,
-    pair: Pair,
+    ours: Option<Reply>,
+    theirs: Option<Reply>,
     /// The peers agree, and a rule that explains it says of nothing that allows us to differ.
     lacks_reference: bool,
 }
 
 impl Comparison {
+    /// Of servers that have these zones.
+    pub(crate) fn of(zones: &[ZoneText]) -> Comparison {
+        Comparison { origins: zones.iter().map(|zone| wire(&zone.origin)).collect(), ..Comparison::default() }
+    }
+
     /// Compares our reply to a case with each peer's; `None` is silence.
     pub(crate) fn compare(
         &mut self,
@@ -48,13 +57,12 @@ impl Comparison {
                 *self.equal.entry((peer, door)).or_default() += 1;
                 continue;
             }
-            let mut pair = Pair { peer, ours: ours.clone(), theirs };
+            let mut pair = Pair { ours: ours.clone(), theirs, origins: &self.origins };
             let mut used: Vec<&Rule> = Vec::new();
             for rule in RULES {
                 if pair.ours != pair.theirs && rule.peers.contains(&peer) {
                     let before = (pair.ours.clone(), pair.theirs.clone());
-                    (rule.apply)(case, &mut pair);
-                    if before != (pair.ours.clone(), pair.theirs.clone()) {
+                    if (rule.apply)(case, &mut pair) && before != (pair.ours.clone(), pair.theirs.clone()) {
                         used.push(rule);
                     }
                 }
@@ -65,7 +73,16 @@ impl Comparison {
             let lacks_reference = peers_agree && used.iter().any(|rule| rule.reference.is_empty());
             if pair.ours != pair.theirs || lacks_reference {
                 let rules = used.iter().map(|rule| rule.name).collect();
-                self.unexplained.push(Difference { case: case.clone(), door, peer, rules, pair, lacks_reference });
+                let Pair { ours, theirs, .. } = pair;
+                self.unexplained.push(Difference {
+                    case: case.clone(),
+                    door,
+                    peer,
+                    rules,
+                    ours,
+                    theirs,
+                    lacks_reference,
+                });
             }
         }
     }
@@ -108,7 +125,7 @@ impl Difference {
         if !self.case.twist.is_empty() {
             words.push(format!("[{}]", self.case.twist));
         }
-        match (&self.pair.ours, &self.pair.theirs) {
+        match (&self.ours, &self.theirs) {
             (Some(ours), Some(theirs)) => {
                 if ours.rcode != theirs.rcode {
                     words.push(format!("rcode {} not {}", RcodeName(ours.rcode), RcodeName(theirs.rcode)));
@@ -136,6 +153,9 @@ impl Difference {
                         words.push(format!("{section} {}", found.join(" ")));
                     }
                 }
+                if ours.repeated != theirs.repeated {
+                    words.push("records twice".to_owned());
+                }
                 if ours.opt != theirs.opt {
                     words.push("OPT".to_owned());
                 }
@@ -150,7 +170,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |reply: &Option<Reply>| reply.as_ref().map_or("silence".to_owned(), Reply::to_string);
         writeln!(to, "  {} over {} {}, after {:?}", self.case, self.door, self.peer.name(), self.rules)?;
-        writeln!(to, "    ours: {}", show(&self.pair.ours))?;
-        write!(to, "    theirs: {}", show(&self.pair.theirs))
+        writeln!(to, "    ours: {}", show(&self.ours))?;
+        write!(to, "    theirs: {}", show(&self.theirs))
     }
 }

@@ -109,9 +109,6 @@ control:
     listen: \"{dir}/knot.sock\"
 database:
     storage: \"{dir}\"
-    journal-db-max-size: 1M
-    timer-db-max-size: 1M
-    kasp-db-max-size: 1M
 zone:
 "
             ),
@@ -181,11 +178,10 @@ impl Daemon {
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().map_err(|error| error.to_string())?;
         let mut daemon = Daemon { peer, address, child, _dir: dir };
-        let ready = daemon.wait(zones);
-        ready.map(|()| daemon).map_err(|why| {
-            let log = fs::read_to_string(&log_file).unwrap_or_default();
-            format!("{why}\n{log}")
-        })
+        match daemon.wait(zones) {
+            Ok(()) => Ok(daemon),
+            Err(why) => Err(format!("{why}\n{}", fs::read_to_string(&log_file).unwrap_or_default())),
+        }
     }
 
     /// Asks for the SOA of each zone until each is answered with authority.

@@ -1,7 +1,8 @@
 //! A reply taken apart, by a reader that shares no code with the program or with any library.
 //!
-//! Sections become sets of RRsets: the order of records says nothing (RFC 2181 §5). Owners are folded, names in
-//! record data are expanded and keep their case, so that a server that changes the case of data is seen.
+//! Sections become sets of RRsets: the order of records says nothing (RFC 2181 §5). Names are expanded and folded,
+//! owners and those in record data: compression against a question in mixed case changes the case of either
+//! (RFC 4343 §4), and both peers fold a zone's names when they load it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,6 +50,8 @@ pub(crate) struct Reply {
     pub(crate) question: Vec<u8>,
     pub(crate) sections: [Rrsets; 3],
     pub(crate) opt: Option<Opt>,
+    /// Records that a section holds twice.
+    pub(crate) repeated: usize,
 }
 
 impl Reply {
@@ -73,6 +76,7 @@ impl Reply {
             question: message.get(12..at).ok_or("cut short in the question")?.to_vec(),
             sections: Default::default(),
             opt: None,
+            repeated: 0,
         };
         for section in 0..3 {
             for _ in 0..word(6 + 2 * section)? {
@@ -98,7 +102,7 @@ impl Reply {
                     owner.make_ascii_lowercase();
                     let set = reply.sections[section].entry((owner, rtype, class)).or_default();
                     if !set.insert((ttl, data)) {
-                        return Err(format!("a record of type {} twice", TypeName(rtype)));
+                        reply.repeated += 1;
                     }
                 }
                 at = end;
@@ -188,7 +192,7 @@ fn read_data(message: &[u8], mut at: usize, end: usize, rtype: u16) -> Result<Ve
     let mut data = message.get(at..at + before).ok_or("cut short")?.to_vec();
     at += before;
     for _ in 0..names {
-        data.extend(read_name(message, &mut at)?);
+        data.extend(read_name(message, &mut at)?.to_ascii_lowercase());
     }
     data.extend(message.get(at..end).ok_or("a name that runs out of its record data")?);
     Ok(data)

@@ -121,8 +121,10 @@ fn at_random(origin: &str, random: &mut Random) -> ZoneText {
     const LABELS: [&str; 7] = ["a", "b", "c", "*", "d", "Ab", "e"];
     let name = |random: &mut Random, wild: bool| -> String {
         let depth = 1 + random.below(4);
-        let labels: Vec<&str> =
-            (0..depth).map(|_| *random.pick(&LABELS)).map(|label| if wild || label != "*" { label } else { "a" }).collect();
+        let labels: Vec<&str> = (0..depth)
+            .map(|_| *random.pick(&LABELS))
+            .map(|label| if wild || label != "*" { label } else { "a" })
+            .collect();
         labels.join(".")
     };
     let mut owned: BTreeMap<String, Owned> = BTreeMap::new();
