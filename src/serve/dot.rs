@@ -19,6 +19,8 @@
 //! - What hickory can not read, it answers by itself, with a FORMERR that has no EDNS. That is so for
 //!   malformed messages, and for a Client Subnet option of family 0, which some clients send to say
 //!   "do not use my address" (RFC 7871 §7.1.2); our other doors answer those.
+//! - It writes owners in full once a message is longer than pointers reach. A reply of ours that then no
+//!   longer fits is sent truncated, without records; TCP carries it whole.
 
 use std::io;
 use std::net::TcpListener;
@@ -183,7 +185,13 @@ struct Carried {
 
 impl Carried {
     fn read(reply: &[u8]) -> Result<Carried, DecodeError> {
-        let message = Message::from_vec(reply)?;
+        let mut message = Message::from_vec(reply)?;
+        if reply.len() > COMPRESSED_LEN && !is_whole(&message) {
+            message.metadata.truncation = true;
+            message.answers.clear();
+            message.authorities.clear();
+            message.additionals.clear();
+        }
         let mut decoder = BinDecoder::new(reply);
         let header = Header::read(&mut decoder)?;
         let queries = Queries::read(&mut decoder, usize::from(header.counts.queries))?;
@@ -193,6 +201,14 @@ impl Carried {
     fn builder(&self) -> MessageResponseBuilder<'_> {
         MessageResponseBuilder::new(&self.queries, self.message.edns.as_ref())
     }
+}
+
+/// What pointers reach (RFC 1035 §4.1.4). Beyond it hickory writes every owner in full.
+const COMPRESSED_LEN: usize = 0x4000;
+
+/// False when hickory can not fit the message into 65 535 octets.
+fn is_whole(message: &Message) -> bool {
+    message.to_vec().is_ok_and(|octets| octets.get(2).is_some_and(|flags| flags & 0x02 == 0))
 }
 
 #[cfg(test)]
@@ -297,6 +313,25 @@ mod tests {
         // FORMERR without a question.
         let bare = [0xbe, 0xef, 0x80, 0x01, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(carried(&bare), bare);
+    }
+
+    #[test]
+    fn a_reply_that_hickory_can_not_fit_is_truncated_and_well_formed() {
+        let mut message = reply(ResponseCode::NoError);
+        for number in 0..3900_u32 {
+            message.add_answer(record("www.example.com.", 60, RData::A(Ipv4Addr::from_bits(number).into())));
+        }
+        // As we write it: owners as pointers to the question.
+        let mut ours = reply(ResponseCode::NoError).to_vec().unwrap();
+        ours[6..8].copy_from_slice(&3900_u16.to_be_bytes());
+        for number in 0..3900_u32 {
+            ours.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            ours.extend(number.to_be_bytes());
+        }
+        assert_eq!(Message::from_vec(&ours).unwrap().answers.len(), 3900);
+        let theirs = Message::from_vec(&carried(&ours)).unwrap();
+        assert!(theirs.metadata.truncation && theirs.answers.is_empty());
+        assert_eq!(theirs.queries, message.queries);
     }
 
     #[test]

@@ -160,6 +160,10 @@ impl Zones {
     fn at_parent(&self, qname: &[u8]) -> Option<Find<'_>> {
         let above = self.enclosing_of(self.index.lookup(self, qname)?)?;
         let node = self.node(above);
+        // The zone above may have delegated or redirected a name in between: then it says that, and no more.
+        if let found @ (Find::Cut { .. } | Find::Dname { .. }) = self.find_above(qname) {
+            return Some(found);
+        }
         Some(match node.is_cut() {
             true => Find::Cut { zone: node.zone(), node, owner: 0 },
             false => Find::Node { zone: node.zone(), node },
