@@ -12,6 +12,7 @@
 //!   that never begins a handshake is closed after the idle time.
 //! - *Its listener ends on an aborted connection.* It is opened again on the same socket, so that the port
 //!   is never given up.
+//!
 //! # What nothing stands in for
 //!
 //! - One client may take all places of this door (not those of TCP, and none of UDP's).

@@ -37,7 +37,12 @@ impl House {
             server_id: Some(IDENTITY.to_owned()),
             ..Settings::default()
         };
-        let paths = Paths { zones: zones.to_owned(), geoip: Vec::<PathBuf>::new() };
+        let paths = Paths {
+            zones: zones.to_owned(),
+            geoip: Vec::<PathBuf>::new(),
+            geoip_if_present: false,
+            geoip_required: false,
+        };
         let load = control::load(&paths, &settings, false);
         let errors: Vec<&Diagnostic> = load.found.iter().filter(|found| found.is_error()).collect();
         let base = load.base.unwrap_or_else(|| panic!("the zones do not load: {errors:#?}"));
