@@ -19,6 +19,7 @@
 
 mod pick;
 mod plan;
+mod planner;
 mod pool;
 mod region;
 mod sample;
