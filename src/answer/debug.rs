@@ -10,7 +10,7 @@ use super::resolve::Told;
 use crate::model::ServiceIx;
 use crate::table::RoutingTable;
 use crate::wire::types::{class, rtype};
-use crate::wire::{Owner, Query, Section, Writer};
+use crate::wire::{Owner, Section, Writer};
 use crate::zone::Find;
 
 const LABEL: &[u8] = b"\x09_meridian";
@@ -28,9 +28,8 @@ pub(super) fn service_asked(name: &[u8], encloser: usize, table: &RoutingTable, 
     }
 }
 
-/// Answers it: one TXT record, one string a fact, TTL 0.
+/// Answers it, at the question's name: one TXT record, one string a fact, TTL 0.
 pub(super) fn answer(
-    query: &Query<'_>,
     ix: ServiceIx,
     client: IpAddr,
     asked: &Asked,
@@ -38,9 +37,6 @@ pub(super) fn answer(
     writer: &mut Writer<'_>,
     told: &mut Told,
 ) {
-    if !matches!(query.qtype(), rtype::TXT | rtype::ANY) {
-        return;
-    }
     let view = table.service(ix);
     let located = view.locate(client);
     told.scope = located.scope;

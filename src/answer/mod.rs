@@ -67,11 +67,12 @@ pub enum Outcome {
 
 /// Answers one query. `out` should hold [`crate::limits::MESSAGE_LEN_MAX`] octets for stream transports and
 /// [`crate::limits::UDP_RESPONSE_LEN_MAX`] for UDP; a shorter one bounds the reply.
-pub fn answer(query: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]) -> Outcome {
+pub fn answer(message: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]) -> Outcome {
     let settings = table.settings();
     let udp_size = u16::try_from(settings.udp_response_len_max).unwrap_or(u16::MAX);
-    let query = match Query::parse(query) {
-        Ok(query) => query,
+    let mut query = Query::BLANK;
+    match query.fill(message) {
+        Ok(()) => {}
         Err(Reject::Drop) => return Outcome::Drop,
         Err(Reject::Reply(error)) => {
             return match error.write(out, udp_size) {
@@ -79,7 +80,7 @@ pub fn answer(query: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8])
                 len => Outcome::Reply(len),
             };
         }
-    };
+    }
     let len_max = match asked.transport {
         Transport::Udp => query.udp_response_len_max(settings.udp_response_len_max),
         Transport::Tcp | Transport::Tls => MESSAGE_LEN_MAX,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::Asked;
 use super::debug;
 use crate::limits::CNAME_HOPS_MAX;
+use crate::model::ServiceIx;
 use crate::table::{RoutingTable, ServiceView};
 use crate::wire::types::{class, ede, rcode, rtype};
 use crate::wire::{Ede, NameBuf, Owner, Query, RrsetRef, Section, Writer, name, rdata};
@@ -136,21 +137,25 @@ impl Resolution<'_, '_> {
             Find::NoName { zone, encloser } => {
                 self.set_authoritative();
                 if let Some(service) = debug::service_asked(hop.name, encloser, self.table, self.asked) {
-                    debug::answer(
-                        self.query,
-                        service,
-                        self.client,
-                        self.asked,
-                        self.table,
-                        self.writer,
-                        &mut self.told,
-                    );
+                    self.debug(hop, zone, service);
                     return None;
                 }
                 self.writer.set_rcode(rcode::NXDOMAIN);
                 self.no_data(hop, zone);
                 None
             }
+        }
+    }
+
+    /// The debug name of a service. What it says depends on the client, so an alias of it ends before it.
+    fn debug(&mut self, hop: &Hop<'_>, zone: Zone<'_>, service: ServiceIx) {
+        if self.has_answered {
+            return;
+        }
+        if matches!(self.query.qtype(), rtype::TXT | rtype::ANY) {
+            debug::answer(service, self.client, self.asked, self.table, self.writer, &mut self.told);
+        } else {
+            self.no_data(hop, zone);
         }
     }
 
@@ -226,7 +231,7 @@ impl Resolution<'_, '_> {
         }
         self.has_answered = true;
         let (_, data) = cname.records().next()?;
-        lower_case(rdata::target(rtype::CNAME, data)?)
+        NameBuf::lower_case(rdata::target(rtype::CNAME, data)?)
     }
 
     /// RFC 6672 §3.2: the DNAME, the CNAME that follows from it, and on at that one's target.
@@ -249,7 +254,7 @@ impl Resolution<'_, '_> {
             self.writer.truncate();
             return None;
         }
-        if self.query.qtype() == rtype::CNAME { None } else { lower_case(target.as_wire()) }
+        if self.query.qtype() == rtype::CNAME { None } else { NameBuf::lower_case(target.as_wire()) }
     }
 
     /// True when the chain has come by this DNAME before: it is in the answer already.
@@ -332,12 +337,4 @@ impl Resolution<'_, '_> {
         self.writer.set_rcode(rcode::REFUSED);
         self.told.ede = Some(why);
     }
-}
-
-fn lower_case(name: &[u8]) -> Next {
-    let mut octets = [0; crate::limits::NAME_LEN_MAX];
-    let octets = octets.get_mut(..name.len())?;
-    octets.copy_from_slice(name);
-    octets.make_ascii_lowercase();
-    NameBuf::new(octets)
 }

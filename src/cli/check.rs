@@ -62,9 +62,9 @@ impl FileArgs {
     /// The configuration with what the command line says over it; its findings on error.
     pub(super) fn server(&self) -> Result<(config::Server, Vec<Diagnostic>), Vec<Diagnostic>> {
         let (mut server, found) = match &self.config {
-            Some(file) => match config::read_file(file, limits::POLICY_FILE_LEN_MAX) {
+            Some(file) => match config::read_file(file, limits::CONFIG_FILE_LEN_MAX) {
                 Ok(file) => config::load_server(&file),
-                Err(unreadable) => return Err(vec![unreadable]),
+                Err(unreadable) => return Err(vec![*unreadable]),
             },
             None => (config::Server::default(), Vec::new()),
         };
@@ -76,6 +76,7 @@ impl FileArgs {
         }
         if !self.geoip.is_empty() {
             server.geoip.clone_from(&self.geoip);
+            server.geoip_if_present = false;
         }
         Ok((server, found))
     }
@@ -94,9 +95,11 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Err(errors) => found.extend(errors),
         Ok((server, more)) => {
             found.extend(more);
-            let paths = Paths { zones: server.zones.clone(), geoip: server.geoip.clone() };
-            let Load { base, tests, found: more } = control::load(&paths, &server.settings, ns_required(&server));
-            found.extend(more);
+            let paths = Paths::of(&server);
+            let Load { base, tests, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
+            // Without a configuration there is none to find lacking.
+            let is_of_the_files = |found: &Diagnostic| args.files.config.is_some() || found.code != "no-ns";
+            found.extend(more.into_iter().filter(is_of_the_files));
             if let Some(base) = base {
                 found.extend(tests.iter().filter_map(|test| run_test(&base, test)));
             }
@@ -107,7 +110,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         OutputFormat::Json => Format::Json,
         OutputFormat::Github => Format::Github,
     };
-    print!("{}", diag::render(&found, format));
+    show::out(&diag::render(&found, format));
     let is_bad = |found: &Diagnostic| found.is_error() || args.deny == Some(Deny::Warnings);
     if found.iter().any(is_bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

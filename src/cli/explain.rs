@@ -1,6 +1,5 @@
 //! `meridian explain`: what a client gets for a name, and why.
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,7 +65,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let paths = Paths { zones: server.zones.clone(), geoip: server.geoip.clone() };
+    let paths = Paths::of(&server);
     let Load { base, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
     found.extend(more);
     let Some(base) = base else {
@@ -85,8 +84,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
     };
     match written {
         Ok(written) => {
-            // A reader that has seen enough (`| head`) is no failure.
-            let _ = std::io::stdout().write_all(written.as_bytes());
+            show::out(&written);
             ExitCode::SUCCESS
         }
         Err(error) => usage(&error.to_string()),

@@ -55,8 +55,8 @@ fn commands(table: &RoutingTable, address: SocketAddr) -> Vec<String> {
         let mut answers = Vec::new();
         for random in view.randoms(view.locate(client.addr())) {
             let Ok(reply) = ask::ask(table, &service.name, rtype::A, client, random) else { continue };
-            let addresses: Vec<String> = reply.addresses().iter().map(ToString::to_string).collect();
-            answers.push(addresses.join(" + "));
+            let records: Vec<String> = reply.answers.iter().map(|record| record.data.to_string()).collect();
+            answers.push(if records.is_empty() { "no data".to_owned() } else { records.join(" + ") });
         }
         if shown.len() == COMMANDS || seen.contains(&answers) {
             continue;
@@ -66,12 +66,9 @@ fn commands(table: &RoutingTable, address: SocketAddr) -> Vec<String> {
             several => format!("one of {}", several.join(", ")),
         };
         let name = service.name.to_string();
-        shown.push(format!(
-            "  dig @{} -p {} {} +short +subnet={client}    # {expected}\n",
-            address.ip(),
-            address.port(),
-            name.trim_end_matches('.'),
-        ));
+        let dig = format!("dig @{} -p {} {}", address.ip(), address.port(), name.trim_end_matches('.'));
+        // As wide as the longest network of CLIENTS, so that the answers stand below each other.
+        shown.push(format!("  {dig} +short +subnet={:<16}  # {expected}\n", client.to_string()));
         seen.push(answers);
     }
     shown

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::show;
 use crate::config;
 
 /// Arguments of `meridian schema`.
@@ -27,6 +28,6 @@ pub fn run(args: &SchemaArgs) -> ExitCode {
         Format::Policy => config::policy_schema(),
         Format::Config => config::server_schema(),
     };
-    println!("{schema:#}");
+    show::out(&format!("{schema:#}\n"));
     ExitCode::SUCCESS
 }

@@ -7,13 +7,14 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::check::{FileArgs, ns_required};
 use super::{greeting, show};
 use crate::config::{self, Listen};
 use crate::control::{self, Control, Event, Load, Paths, Reloaded};
 use crate::diag::Diagnostic;
-use crate::serve::{Doors, DoorsConfig, DotConfig};
+use crate::serve::{Doors, DoorsConfig, DoorsCount, DotConfig, WorkerCount};
 use crate::sys;
 
 /// Arguments of `meridian serve`.
@@ -36,11 +37,11 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Refused::Findings(found)) => {
             show::findings(&found);
-            eprintln!("error: nothing is served: the files above have errors");
+            show::err("error: nothing is served: the files above have errors\n");
             ExitCode::FAILURE
         }
         Err(Refused::Other(message)) => {
-            eprintln!("error: {message}");
+            show::err(&format!("error: {message}\n"));
             ExitCode::FAILURE
         }
     }
@@ -58,6 +59,11 @@ impl<E: std::error::Error> From<E> for Refused {
 }
 
 fn serve(args: &ServeArgs) -> Result<(), Refused> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    // Before anything that takes its time: a reload that is asked for meanwhile comes after it. A stop that is
+    // asked for while files are read needs no care; once doors open it is a clean one.
+    let hangup = signal(SignalKind::hangup())?;
     let (mut server, mut found) = args.files.server().map_err(Refused::Findings)?;
     if !args.listen.is_empty() {
         server.listen = args.listen.iter().map(|addr| Listen { addr: *addr, if_present: false }).collect();
@@ -65,21 +71,22 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
     if let Some(threads) = args.threads {
         server.threads = Some(threads.get());
     }
-    let paths = Paths { zones: server.zones.clone(), geoip: server.geoip.clone() };
-    let Load { base, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
+    let mut paths = Paths::of(&server);
+    let Load { base, has_geoip, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
     found.extend(more);
     let Some(base) = base else { return Err(Refused::Findings(found)) };
     show::findings(&found);
+    paths.geoip_required = has_geoip;
 
     let control = Control::new(paths, server.settings.clone(), ns_required(&server), &base);
     let table = control.current();
+    let mut signals = Signals::catch(hangup)?;
     let doors = Doors::open(&doors_config(&server), control.subscription())?;
     let (events, inbox) = mpsc::channel();
     let writer = thread::Builder::new().name("control".into()).spawn(move || control.run(&inbox))?;
-    print!("{}", greeting::text(&table, doors.local_addresses()));
+    show::out(&greeting::text(&table, doors.local_addresses()));
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(watch_signals(&events, &doors))?;
+    runtime.block_on(signals.watch(&events, &doors));
     tracing::info!("stopping");
     let in_time = doors.close();
     let _ = events.send(Event::Stop);
@@ -106,19 +113,47 @@ fn doors_config(server: &config::Server) -> DoorsConfig {
     doors
 }
 
-/// Until SIGTERM or SIGINT; SIGHUP reloads.
-async fn watch_signals(events: &Sender<Event>, doors: &Doors) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => reload(events, doors).await,
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+/// What the process listens for.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    /// From here on a stop waits for [`Signals::watch`].
+    fn catch(hangup: Signal) -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 logs what was counted.
+    async fn watch(&mut self, events: &Sender<Event>, doors: &Doors) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(events, doors).await,
+                _ = self.user.recv() => log_counters(doors),
+            }
         }
     }
+}
+
+/// What the doors counted since they opened, queries that the kernel dropped included.
+fn log_counters(doors: &Doors) {
+    let DoorsCount { udp, tcp, connections, tls, tls_connections } = doors.counters();
+    for WorkerCount { address, count, kernel_drops } in udp {
+        tracing::info!(%address, ?count, ?kernel_drops, "UDP worker");
+    }
+    tracing::info!(count = ?tcp, ?connections, "TCP");
+    tracing::info!(count = ?tls, connections = tls_connections, "TLS");
 }
 
 async fn reload(events: &Sender<Event>, doors: &Doors) {
@@ -147,10 +182,13 @@ async fn reload(events: &Sender<Event>, doors: &Doors) {
     }
 }
 
-/// Logs go to standard error; `MERIDIAN_LOG` filters them (`info` unless it says otherwise).
+/// Unless `MERIDIAN_LOG` says otherwise. hickory-server tells of every message at `info`.
+const LOG_FILTER: &str = "info,hickory_server=warn";
+
+/// Logs go to standard error; `MERIDIAN_LOG` filters them.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MERIDIAN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -1,6 +1,6 @@
 //! Showing findings and names on a terminal.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use crate::diag::{self, Diagnostic, Format};
 
@@ -21,6 +21,17 @@ fn colour_is_allowed() -> bool {
 /// Prints findings to standard error, for people.
 pub(super) fn findings(found: &[Diagnostic]) {
     if !found.is_empty() {
-        eprint!("{}", diag::render(found, Format::Text { colour: colour_on_stderr() }));
+        err(&diag::render(found, Format::Text { colour: colour_on_stderr() }));
     }
+}
+
+/// Prints to standard output. A reader that has gone (`… | head`) is no reason to fail, least of all for a
+/// server.
+pub(super) fn out(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The same to standard error.
+pub(super) fn err(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

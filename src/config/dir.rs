@@ -69,7 +69,7 @@ pub fn read_dir(path: &Path) -> Listing {
                 found.diagnostics.push(Diagnostic::warning("not-a-file", format!("{} is a directory", file.display())));
             }
             Kind::Other if file.is_dir() => {}
-            Kind::Policy => match read_bounded(&file, limits::POLICY_FILE_LEN_MAX.min(left)) {
+            Kind::Policy => match read_file(&file, limits::POLICY_FILE_LEN_MAX.min(left)) {
                 Ok(source) => {
                     left -= source.bytes.len() as u64;
                     found.policies.push(source);
@@ -87,11 +87,6 @@ pub fn read_dir(path: &Path) -> Listing {
     found
 }
 
-/// Reads one file of at most `len_max` octets.
-pub fn read_file(path: &Path, len_max: u64) -> Result<SourceFile, Diagnostic> {
-    read_bounded(path, len_max).map_err(|diagnostic| *diagnostic)
-}
-
 fn names(path: &Path) -> std::io::Result<Vec<std::ffi::OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)?.take(limits::DIRECTORY_FILES_MAX + 1) {
@@ -105,8 +100,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error("unreadable", format!("{} cannot be read: {error}", path.display()))
 }
 
-/// The error is boxed because it is large and rare.
-fn read_bounded(path: &Path, len_max: u64) -> Result<SourceFile, Box<Diagnostic>> {
+/// Reads one file of at most `len_max` octets. The error is boxed because it is large and rare.
+pub fn read_file(path: &Path, len_max: u64) -> Result<SourceFile, Box<Diagnostic>> {
     let io = |error: std::io::Error| Box::new(unreadable(path, &error));
     // A pipe or a device would hold the load up for ever.
     if !fs::metadata(path).map_err(io)?.is_file() {

@@ -413,8 +413,10 @@ macro_rules! mapping {
             fn read(node: &$crate::config::yaml::Node, report: &mut $crate::config::report::Report) -> Option<$name> {
                 #[allow(unused_mut, reason = "a mapping may have a single field")]
                 let mut values = Self::TABLE.values(node, report)?;
+                let before = report.errors();
                 Self::TABLE.refuse_unknown(&values.rest, report);
-                Some($name { at: node.span, $( $field: $crate::config::form::take(&mut values, report), )* })
+                $( let $field = $crate::config::form::take(&mut values, report); )*
+                Some($name { at: node.span, clean: report.errors() == before, $($field),* })
             }
 
             fn schema(defs: &mut $crate::config::form::Defs) -> serde_json::Value {
@@ -445,8 +447,10 @@ macro_rules! mapping {
 
             fn read(node: &$crate::config::yaml::Node, report: &mut $crate::config::report::Report) -> Option<$name> {
                 let mut values = Self::TABLE.values(node, report)?;
-                let rest = $crate::config::form::entries(&values.rest, report);
-                Some($name { at: node.span, $( $field: $crate::config::form::take(&mut values, report), )* $rest: rest })
+                let before = report.errors();
+                let $rest = $crate::config::form::entries(&values.rest, report);
+                $( let $field = $crate::config::form::take(&mut values, report); )*
+                Some($name { at: node.span, clean: report.errors() == before, $($field,)* $rest })
             }
 
             fn schema(defs: &mut $crate::config::form::Defs) -> serde_json::Value {
@@ -468,6 +472,8 @@ macro_rules! mapping {
         pub(super) struct $name {
             /// Where it stands.
             pub(super) at: $crate::config::source::Span,
+            /// False when something in it was refused: then what is absent may have been given.
+            pub(super) clean: bool,
             $( $(#[doc = $field_doc])+ pub(super) $field: Option<$type>, )*
             $( pub(super) $rest: $rest_type, )?
         }

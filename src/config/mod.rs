@@ -37,6 +37,9 @@ mod spec;
 mod words;
 mod yaml;
 
+#[cfg(test)]
+mod format_tests;
+
 pub use dir::{Listing, read_dir, read_file};
 pub use policy::load_policies;
 pub use policy_test::{Expect, PolicyTest};

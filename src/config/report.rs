@@ -3,6 +3,7 @@
 use super::source::{Sources, Span};
 use crate::diag::{Diagnostic, Related, Severity};
 use crate::limits;
+use crate::model::Origin;
 
 /// The findings of one load, and the texts they point into.
 ///
@@ -25,6 +26,14 @@ impl Report {
         if self.counts(diagnostic.severity) {
             let located = self.sources.locate(diagnostic, span);
             self.found.push(located);
+        }
+    }
+
+    /// A finding about `text`, which stands at `origin`.
+    pub(super) fn at_origin(&mut self, origin: &Origin, text: &str, diagnostic: Diagnostic) {
+        match self.sources.span(origin, text.chars().count()) {
+            Some(span) => self.at(span, diagnostic),
+            None => self.push(diagnostic.at(origin)),
         }
     }
 

@@ -289,7 +289,7 @@ impl Scalar for Ttl {
     }
 
     fn parse(text: &str, plain: bool) -> Result<Ttl, Refusal> {
-        let seconds = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
             whole(text, plain)?
         } else {
             let ms = duration_ms(text)?;

@@ -32,6 +32,8 @@ pub struct Server {
     pub zones: PathBuf,
     /// GeoIP databases, or directories of them, the first that has a field first.
     pub geoip: Vec<PathBuf>,
+    /// It is no error when there is nothing at `geoip`: a default, not somebody's word.
+    pub geoip_if_present: bool,
     /// What answers and compile read.
     pub settings: Settings,
 }
@@ -86,6 +88,7 @@ impl Default for Server {
             dot: None,
             zones: PathBuf::from("zones"),
             geoip: vec![PathBuf::from("geoip")],
+            geoip_if_present: true,
             settings: Settings::default(),
         }
     }
@@ -249,7 +252,7 @@ fn read(file: &SourceFile, report: &mut Report) -> Option<Server> {
     let ix = match report.sources.add(file) {
         Ok(ix) => ix,
         Err(error) => {
-            report.push(error);
+            report.push(*error);
             return None;
         }
     };
@@ -261,6 +264,7 @@ fn read(file: &SourceFile, report: &mut Report) -> Option<Server> {
     }
     if let Some(geoip) = &spec.geoip {
         server.geoip = geoip.items.iter().map(|path| PathBuf::from(&path.value)).collect();
+        server.geoip_if_present = false;
     }
     if let Some(ns) = &spec.ns {
         server.settings.ns = ns.items.iter().map(|name| name.value.clone()).collect();
@@ -410,7 +414,7 @@ mod tests {
         assert_eq!((server.threads, server.tcp.connections, server.tcp.connections_per_client), (Some(4), 100, 10));
         assert_eq!(server.tcp.idle, Duration::from_secs(30));
         assert_eq!(server.dot.unwrap().key, PathBuf::from("b.pem"));
-        assert_eq!(server.geoip.len(), 2);
+        assert_eq!((server.geoip.len(), server.geoip_if_present), (2, false));
         let settings = server.settings;
         assert_eq!(settings.udp_response_len_max, 1400);
         assert_eq!(settings.nsid.as_deref(), Some(&b"ns1"[..]));

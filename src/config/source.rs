@@ -71,7 +71,7 @@ fn line_starts(text: &str) -> Vec<usize> {
 
 impl Sources {
     /// Takes in a file. One that is not UTF-8 is kept up to the first octet that is not, and refused.
-    pub(super) fn add(&mut self, file: &SourceFile) -> Result<u32, Diagnostic> {
+    pub(super) fn add(&mut self, file: &SourceFile) -> Result<u32, Box<Diagnostic>> {
         let (valid, bad) = match std::str::from_utf8(&file.bytes) {
             Ok(text) => (text.to_owned(), None),
             Err(error) => {
@@ -88,10 +88,10 @@ impl Sources {
         let line = source.lines.len();
         let column = source.text[source.lines[line - 1]..].chars().count() + 1;
         let span = Span { file: ix, line: small(line), column: small(column), len: 0 };
-        Err(Diagnostic::error("not-utf8", format!("octet 0x{octet:02x} is not UTF-8"))
-            .at(&self.origin(span))
+        let error = Diagnostic::error("not-utf8", format!("octet 0x{octet:02x} is not UTF-8"))
             .expected("UTF-8 text")
-            .help("save the file as UTF-8"))
+            .help("save the file as UTF-8");
+        Err(Box::new(self.locate(error, span)))
     }
 
     /// The text of a file, without its byte order mark.
@@ -103,6 +103,12 @@ impl Sources {
     pub(super) fn origin(&self, span: Span) -> Origin {
         let file = self.0.get(span.file as usize).map_or_else(|| Arc::from(""), |source| source.name.clone());
         Origin { file, line: span.line, column: span.column }
+    }
+
+    /// `len` characters at `origin`, when that is in one of these files.
+    pub(super) fn span(&self, origin: &Origin, len: usize) -> Option<Span> {
+        let file = self.0.iter().position(|source| source.name == origin.file)?;
+        Some(Span { file: small(file), line: origin.line, column: origin.column, len: small(len) })
     }
 
     fn line(&self, span: Span) -> &str {

@@ -19,6 +19,22 @@ pub struct Paths {
     /// GeoIP databases, and directories of them; the first that has a field wins. In a directory the order
     /// is that of the names.
     pub geoip: Vec<PathBuf>,
+    /// A path of `geoip` that does not exist is passed over.
+    pub geoip_if_present: bool,
+    /// Without any database nothing loads: what served with one must not go on without.
+    pub geoip_required: bool,
+}
+
+impl Paths {
+    /// As `server` is configured, for a first load.
+    pub fn of(server: &config::Server) -> Paths {
+        Paths {
+            zones: server.zones.clone(),
+            geoip: server.geoip.clone(),
+            geoip_if_present: server.geoip_if_present,
+            geoip_required: false,
+        }
+    }
 }
 
 /// What was read.
@@ -26,35 +42,43 @@ pub struct Paths {
 pub struct Load {
     /// `None` when some finding is an error.
     pub base: Option<Arc<Base>>,
+    /// At least one GeoIP database was read.
+    pub has_geoip: bool,
     /// The policy tests that stand in the files.
     pub tests: Vec<PolicyTest>,
     /// Errors and warnings, of all files.
     pub found: Vec<Diagnostic>,
 }
 
+/// What is found of services that no master file covers.
+const FOR_WANT_OF_A_ZONE: [&str; 4] = ["cname-at-apex", "no-ns", "wildcard-without-zone", "wrong-zone"];
+
 /// Reads everything under `paths`. `ns_required`: some listener is not on loopback, so services of their
 /// own zone need real name servers.
 pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
     let mut found = Vec::new();
-    let atlas = atlas(&paths.geoip, &mut found);
+    let (atlas, has_geoip) = atlas(paths, &mut found);
     let listing = config::read_dir(&paths.zones);
     found.extend(listing.diagnostics);
     let (policy, tests, more) = config::load_policies(&listing.policies, &*atlas, settings);
     found.extend(more);
     let atlas = atlas.with_networks(&policy.networks);
-    let zones = listing.zones.iter().filter_map(|file| master_file(file, &mut found)).collect();
+    let zones: Vec<ParsedZone> = listing.zones.iter().filter_map(|file| master_file(file, &mut found)).collect();
+    let has_all_zones = zones.len() == listing.zones.len();
     let is_good = !found.iter().any(Diagnostic::is_error);
     // What the files say together is looked at even after an error in one of them, so that one look shows
     // all mistakes.
     let (base, more) = Base::build(Files { policy, zones, atlas, settings: settings.clone(), ns_required });
-    found.extend(more);
-    Load { base: base.filter(|_| is_good), tests, found }
+    // A master file that was refused covers its services all the same: that it is missing is not their mistake.
+    found.extend(more.into_iter().filter(|found| has_all_zones || !FOR_WANT_OF_A_ZONE.contains(&found.code)));
+    Load { base: base.filter(|_| is_good), has_geoip, tests, found }
 }
 
-/// Reads and layers the databases.
-fn atlas(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Arc<Atlas> {
+/// Reads and layers the databases; true when there are any.
+fn atlas(paths: &Paths, found: &mut Vec<Diagnostic>) -> (Arc<Atlas>, bool) {
     let mut layers = Vec::new();
-    let files: Vec<PathBuf> = paths.iter().flat_map(|path| databases(path, found)).collect();
+    let present = paths.geoip.iter().filter(|path| !paths.geoip_if_present || path.exists());
+    let files: Vec<PathBuf> = present.flat_map(|path| databases(path, found)).collect();
     for file in files {
         match Database::read(&file) {
             Ok(database) => layers.push(database),
@@ -64,9 +88,14 @@ fn atlas(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Arc<Atlas> {
             ),
         }
     }
+    let has_geoip = !layers.is_empty();
+    if paths.geoip_required && !has_geoip {
+        let error = Diagnostic::error("geoip", "there is no GeoIP database any more, and what serves has one");
+        found.push(error.help("put one back; to serve without, restart"));
+    }
     let (atlas, notes) = Atlas::load(layers, &[]);
     found.extend(notes.iter().map(|note| Diagnostic::warning(note.code(), note.to_string())));
-    Arc::new(atlas)
+    (Arc::new(atlas), has_geoip)
 }
 
 /// The databases that `path` stands for, in the order in which they are layered.

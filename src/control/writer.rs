@@ -80,8 +80,9 @@ impl Control {
     /// Reads all files again and publishes what they say, if there is no error among it.
     pub fn reload(&mut self) -> Reloaded {
         let began = Instant::now();
-        let Load { base, found, .. } = load(&self.paths, &self.settings, self.ns_required);
+        let Load { base, has_geoip, found, .. } = load(&self.paths, &self.settings, self.ns_required);
         let is_new = base.is_some();
+        self.paths.geoip_required |= is_new && has_geoip;
         if let Some(base) = base {
             let next = Generation(self.publisher.current().generation().0 + 1);
             self.publish(RoutingTable::compile(&base, Arc::clone(&self.facts), next));

@@ -127,9 +127,13 @@ pub fn world(countries: &Database, china: &[u8], detail: Detail, progress: Progr
             places.number(of_country(country))
         }
     });
-    v4.fill(&RESERVED_V4.map(|(first, depth)| (u32::from_be_bytes(first), depth)), nowhere);
+    for (first, depth) in RESERVED_V4 {
+        v4.fill(u32::from_be_bytes(first), depth, nowhere);
+    }
     let mut v6 = countries.v6.clone().map_values(|number| places.number(of_country(country(number))));
-    v6.fill(&RESERVED_V6.map(|(first, depth)| (u128::from(first) << 96, depth)), nowhere);
+    for (first, depth) in RESERVED_V6 {
+        v6.fill(u128::from(first) << 96, depth, nowhere);
+    }
     let disputed = Segments::overlay(&countries.v4, &provinces, |country_number, province| {
         u32::from(province != 0 && !in_china(country(country_number)))
     });

@@ -7,11 +7,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where the blocks that carry IPv4 begin, and how many bits stand before the IPv4 address. Ascending.
+/// Where the blocks that carry IPv4 begin, and how many bits stand before the IPv4 address.
 pub(super) const CARRIERS: [(u128, u8); 2] = [(0xffff << 32, 96), (0x2002 << 112, 16)];
 
 /// Blocks of which a database's IPv6 tree says nothing: those that carry IPv4, the place of the file's own
-/// IPv4 tree, and Teredo (2001::/32, RFC 4380), which files alias to their IPv4 tree. Ascending.
+/// IPv4 tree, and Teredo (2001::/32, RFC 4380), which files alias to their IPv4 tree.
 pub(super) const WITHOUT_DATA: [(u128, u8); 4] = [(0, 96), CARRIERS[0], (0x2001 << 112, 32), CARRIERS[1]];
 
 /// An address as a number, in the family that decides.

@@ -25,8 +25,9 @@ use super::atlas::Note;
 use super::canonical::WITHOUT_DATA;
 use super::canonical::{Canonical, canonical};
 use super::catalogue;
-use super::record::{Keys, Reading, Schema, Value};
+use super::record::{Reading, Schema};
 use super::segments::Segments;
+use super::value::{Keys, Value};
 use super::walk::{SearchTree, TreeError};
 use crate::limits::GEOIP_LEN_MAX;
 use crate::model::{CountryCode, Place, fold};
@@ -191,7 +192,9 @@ fn decode(file: &Arc<str>, octets: &[u8]) -> Result<Database, DatabaseFault> {
             tree.walk(0, None, |record, first: u32| records.number(record, IpAddr::V4(Ipv4Addr::from_bits(first))))?;
         (v4, Segments::uniform(0))
     };
-    v6.fill(&WITHOUT_DATA, 0);
+    for (first, depth) in WITHOUT_DATA {
+        v6.fill(first, depth, 0);
+    }
 
     let mut notes = Vec::new();
     if metadata.description.is_empty() {
@@ -204,10 +207,10 @@ fn decode(file: &Arc<str>, octets: &[u8]) -> Result<Database, DatabaseFault> {
     let schema = schema_of(&reader, &records)?;
     let mut places = Places::default();
     let mut place_of_record: Vec<u32> = vec![0];
-    for (record, &address) in (1..).zip(&records.addresses) {
+    for (&raw, &address) in records.raw.iter().zip(&records.addresses) {
         let found = reader.lookup(address)?;
         // The crate counts from the beginning of the data section, the tree from its own end on.
-        let offset = u64::from(records.raw[record - 1] - metadata.node_count);
+        let offset = u64::from(raw - metadata.node_count);
         if found.offset().map(|at| at as u64 + 16) != Some(offset) {
             return Err(DatabaseFault::Record { address });
         }
@@ -282,13 +285,15 @@ fn schema_of(reader: &Reader<&[u8]>, records: &Records) -> Result<Schema, Databa
     }
 }
 
+/// Country, code or name, and name, as a record has them.
+type SubdivisionTexts = (Option<CountryCode>, Arc<str>, Arc<str>);
+
 /// Distinct places with names brought to one form.
 struct Places {
     all: Vec<Place>,
     numbers: HashMap<Place, u32>,
     texts: HashSet<Arc<str>>,
-    /// By country, code or name, and name.
-    subdivisions: HashMap<(Option<CountryCode>, Arc<str>, Arc<str>), Arc<str>>,
+    subdivisions: HashMap<SubdivisionTexts, Arc<str>>,
     subdivision_names: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 

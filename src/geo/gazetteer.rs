@@ -102,6 +102,15 @@ impl Gazetteer for Atlas {
         self.names.find(name).map(|rule| (rule, true))
     }
 
+    fn is_catalogued(&self, name: &str) -> bool {
+        catalogue::find(name).is_some()
+    }
+
+    fn isp_names(&self, name: &str) -> Vec<Arc<str>> {
+        // Databases are read with providers' names as the catalogue has them.
+        vec![catalogue::isp(name)]
+    }
+
     fn names(&self) -> Vec<String> {
         catalogue::names().map(str::to_owned).chain(self.names.as_written.iter().map(|name| name.to_string())).collect()
     }

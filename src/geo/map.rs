@@ -253,8 +253,8 @@ impl<B: Bits> Half<B> {
             }
         }
         let range = low as usize;
-        let before = if range == 0 { None } else { self.starts[range].previous() };
-        let shared_before = before.map_or(0, |before| at.shared_bits(before));
+        // Nothing is before the first range, whose start is zero.
+        let shared_before = self.starts[range].previous().map_or(0, |before| at.shared_bits(before));
         let shared_after = self.starts.get(range + 1).map_or(0, |&after| at.shared_bits(after));
         Leaf { outcome: self.outcomes[range], scope: 1 + shared_before.max(shared_after) }
     }

@@ -37,6 +37,7 @@ mod map;
 mod networks;
 mod record;
 mod segments;
+mod value;
 mod walk;
 
 pub use atlas::{Atlas, Note};

@@ -143,16 +143,25 @@ impl<B: Bits> Segments<B> {
         self.starts.iter().copied().zip(self.values.iter().copied())
     }
 
-    /// Gives disjoint blocks (first address, leading bits), in ascending order, one value.
-    pub(super) fn fill(&mut self, blocks: &[(B, u8)], value: u32) {
-        let mut inside = Segments::uniform(0);
-        for &(first, depth) in blocks {
-            inside.set_from(first, 1);
-            if let Some(after) = first.block_end(depth).next() {
-                inside.set_from(after, 0);
-            }
+    /// Gives the block of `depth` leading bits at `first` one value.
+    pub(super) fn fill(&mut self, first: B, depth: u8, value: u32) {
+        let after = first.block_end(depth).next();
+        let mut new = Segments { starts: Vec::with_capacity(2), values: Vec::with_capacity(2) };
+        let from = self.starts.partition_point(|&start| start < first);
+        // A neighbour with the same value takes the block in.
+        if from == 0 || self.values[from - 1] != value {
+            new.set_from(first, value);
         }
-        *self = Segments::overlay(&inside, self, |inside, old| if inside == 1 { value } else { old });
+        let to = after.map_or(self.len(), |after| {
+            let to = self.starts.partition_point(|&start| start <= after);
+            let behind = self.values[to - 1];
+            if behind != value {
+                new.set_from(after, behind);
+            }
+            to
+        });
+        self.starts.splice(from..to, new.starts);
+        self.values.splice(from..to, new.values);
     }
 
     /// Both at once: `combine(front, back)` wherever either changes.
@@ -222,9 +231,28 @@ mod tests {
     #[test]
     fn blocks_at_both_ends_of_the_space_can_be_filled() {
         let mut all = segments(&[(0, 5)]);
-        all.fill(&[(0, 32), (0xffff_ff00, 24)], 9);
-        assert_eq!(all.iter().collect::<Vec<_>>(), [(0, 9), (1, 5), (0xffff_ff00, 9)]);
-        all.fill(&[(0, 0)], 3);
+        all.fill(0xffff_ff00, 24, 9);
+        all.fill(0, 32, 8);
+        assert_eq!(all.iter().collect::<Vec<_>>(), [(0, 8), (1, 5), (0xffff_ff00, 9)]);
+        all.fill(0, 0, 3);
         assert_eq!(all, Segments::uniform(3));
+    }
+
+    #[test]
+    fn a_filled_block_joins_neighbours_that_have_its_value() {
+        let cut = || segments(&[(0, 1), (0x0a00_0000, 2), (0x0a00_0080, 3), (0x0a00_0100, 4)]);
+        let filled = |first, depth, value| {
+            let mut all = cut();
+            all.fill(first, depth, value);
+            all.iter().collect::<Vec<_>>()
+        };
+        assert_eq!(filled(0x0a00_0000, 24, 1), [(0, 1), (0x0a00_0100, 4)]);
+        assert_eq!(filled(0x0a00_0000, 24, 4), [(0, 1), (0x0a00_0000, 4)]);
+        assert_eq!(
+            filled(0x0a00_0040, 26, 9),
+            [(0, 1), (0x0a00_0000, 2), (0x0a00_0040, 9), (0x0a00_0080, 3), (0x0a00_0100, 4)]
+        );
+        assert_eq!(filled(0x0a00_0040, 26, 3), [(0, 1), (0x0a00_0000, 2), (0x0a00_0040, 3), (0x0a00_0100, 4)]);
+        assert_eq!(filled(0x0a00_0080, 25, 3), cut().iter().collect::<Vec<_>>());
     }
 }

@@ -264,6 +264,9 @@ pub trait Gazetteer {
     /// known nowhere. The flag says whether the loaded data holds any such place.
     fn rule(&self, name: &str) -> Option<(Expr, bool)>;
 
+    /// True when the catalogue itself knows `name`: it then means the same whatever data is loaded.
+    fn is_catalogued(&self, name: &str) -> bool;
+
     /// Every name known to the catalogue and the data, for "did you mean".
     fn names(&self) -> Vec<String>;
 

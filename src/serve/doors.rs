@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,12 +16,16 @@ use super::certificate::{Certificate, CertificateError};
 use super::counters::Counters;
 use super::engine::Engines;
 use super::error::{DoorKind, OpenError};
+use super::runtimes::Runtimes;
 use super::stop::{self, Stop, StopSender};
 use super::udp::Worker;
 use super::{DoorsConfig, DoorsCount, LocalAddresses, WorkerCount, dot, tcp};
 use crate::limits::{DOORS_CLOSE_S, STREAM_THREADS_MAX, UDP_IDLE_TURN_S};
 use crate::sys::{self, UdpSocket};
 use crate::table::{Reader, Subscription};
+
+/// Open files that others in this process need: logs, zones, databases, probes, the API.
+const FILES_BESIDE: usize = 512;
 
 /// Open doors. Dropping them closes them like [`Doors::close`].
 #[derive(Debug)]
@@ -34,8 +38,7 @@ pub struct Doors {
     streams_alive: mpsc::Receiver<()>,
     shared: Arc<tcp::Shared>,
     dot: Option<dot::Door>,
-    /// `None` once closed. The second is DNS over TLS's.
-    runtimes: Option<(Runtime, Option<Runtime>)>,
+    runtimes: Runtimes,
 }
 
 #[derive(Debug)]
@@ -60,71 +63,57 @@ impl Doors {
         let stream_threads = cpus.min(STREAM_THREADS_MAX);
         let tls_threads = if certificate.is_some() { stream_threads } else { 0 };
         let threads = threads_per_address(config, cpus, stream_threads + tls_threads)?;
-        let too_many = || OpenError::TooManyWorkers { addresses: config.listen.len(), threads };
-
+        check_open_files(config, threads);
         let Bound { plain, tls, addresses } = bind(config, threads)?;
+
+        let too_many = || OpenError::TooManyWorkers { addresses: config.listen.len(), threads };
+        let mut runtimes = Runtimes::new();
+        let runtime = runtimes.start("stream", stream_threads)?;
         let engines = Engines::new(&subscription, stream_threads).ok_or_else(too_many)?;
         let shared = Arc::new(tcp::Shared { engines, admission: Admission::new(config.stream) });
-        let runtime = start_runtime("stream", stream_threads)?;
-        let handle = runtime.handle().clone();
-        let (stop_streams, stop) = stop::channel();
-        let (alive, streams_alive) = mpsc::channel(1);
-
-        let mut tls_runtime = None;
         let dot = match certificate {
-            Some(certificate) => {
-                let engines = Engines::new(&subscription, tls_threads).ok_or_else(too_many)?;
-                let own = tls_runtime.insert(start_runtime("tls", tls_threads)?);
-                Some(dot::Door {
-                    engines: Arc::new(engines),
-                    certificate,
-                    runtime: own.handle().clone(),
-                    connections_max: config.stream.connections_max,
-                    listeners: tls.len(),
-                    idle: config.stream.idle,
-                })
-            }
+            Some(certificate) => Some(dot::Door {
+                engines: Arc::new(Engines::new(&subscription, tls_threads).ok_or_else(too_many)?),
+                certificate,
+                runtime: runtimes.start("tls", tls_threads)?,
+                connections_max: config.stream.connections_max,
+                listeners: tls.len(),
+                idle: config.stream.idle,
+            }),
             None => None,
         };
-        let tls_config = dot.as_ref().map(dot::Door::tls).transpose()?.map(Arc::new);
+        let (stop_streams, stop) = stop::channel();
+        let (alive, streams_alive) = mpsc::channel(1);
+        let stop_workers = Arc::default();
+        let mut doors =
+            Doors { addresses, workers: Vec::new(), stop_workers, stop_streams, streams_alive, shared, dot, runtimes };
 
-        let mut doors = Doors {
-            addresses,
-            workers: Vec::new(),
-            stop_workers: Arc::default(),
-            stop_streams,
-            streams_alive,
-            shared: Arc::clone(&shared),
-            dot: dot.clone(),
-            runtimes: Some((runtime, tls_runtime)),
-        };
-        let _entered = handle.enter();
+        // Bound anew so that, on an error below, it goes before `doors`, whose closing waits for that.
+        let alive = alive;
+        let _entered = runtime.enter();
         let cpus = if config.pin_threads { sys::allowed_cpus() } else { Vec::new() };
         for (address, listener, sockets) in plain {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| OpenError::Bind {
-                address,
-                kind: DoorKind::Tcp,
-                cause,
-            })?;
-            tokio::spawn(tcp::listen(listener, Arc::clone(&shared), stop.clone(), alive.clone()));
+            let kind = DoorKind::Tcp;
+            let listener = TcpListener::from_std(listener).map_err(|cause| OpenError::Bind { address, kind, cause })?;
+            tokio::spawn(tcp::listen(listener, Arc::clone(&doors.shared), stop.clone(), alive.clone()));
             for (index, socket) in sockets.into_iter().enumerate() {
                 let reader = subscription.reader().ok_or_else(too_many)?;
                 let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
-                let running = start(socket, reader, cpu, Arc::clone(&doors.stop_workers))?;
-                doors.workers.push(running);
+                doors.workers.push(start(socket, reader, cpu, Arc::clone(&doors.stop_workers))?);
             }
         }
-        for listener in tls {
-            if let (Some(door), Some(config)) = (&dot, &tls_config) {
+        if let Some(door) = &doors.dot {
+            let config = Arc::new(door.tls()?);
+            for listener in tls {
+                let listening = door.clone().listen(listener, Arc::clone(&config), stop.clone());
                 let alive = alive.clone();
-                let listening = door.clone().listen(listener, Arc::clone(config), stop.clone());
                 tokio::spawn(async move {
                     listening.await;
                     drop(alive);
                 });
             }
         }
-        tokio::spawn(refresh(shared, dot, stop));
+        tokio::spawn(refresh(Arc::clone(&doors.shared), doors.dot.clone(), stop));
         Ok(doors)
     }
 
@@ -166,12 +155,12 @@ impl Doors {
     ///
     /// Blocks; works inside and outside of a runtime.
     pub fn close(mut self) -> bool {
-        self.close_in(Duration::from_secs(DOORS_CLOSE_S))
+        self.close_once()
     }
 
-    fn close_in(&mut self, time: Duration) -> bool {
-        let Some((runtime, tls_runtime)) = self.runtimes.take() else { return true };
-        let deadline = Instant::now() + time;
+    /// A second time it finds nothing left to do.
+    fn close_once(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(DOORS_CLOSE_S);
         self.stop_workers.store(true, Ordering::Relaxed);
         for worker in &self.workers {
             worker.socket.wake();
@@ -190,21 +179,26 @@ impl Doors {
                 tracing::error!(address = %worker.socket.local_address(), "a UDP worker had ended by a panic");
             }
         }
-        // A runtime must not be dropped inside another one, so a thread of its own does it; nothing is left
-        // to wait for but the runtime's threads.
-        let closing = thread::spawn(move || {
-            runtime.shutdown_timeout(deadline.saturating_duration_since(Instant::now()));
-            if let Some(runtime) = tls_runtime {
-                runtime.shutdown_timeout(deadline.saturating_duration_since(Instant::now()));
-            }
-        });
-        closing.join().is_ok() && streams_ended && workers_ended
+        self.runtimes.close(deadline);
+        streams_ended && workers_ended
     }
 }
 
 impl Drop for Doors {
     fn drop(&mut self) {
-        self.close_in(Duration::from_secs(DOORS_CLOSE_S));
+        self.close_once();
+    }
+}
+
+/// Makes room for as many connections as are let in, and says so when there is not enough: then some would
+/// be refused by the system before we come to count them.
+fn check_open_files(config: &DoorsConfig, threads: usize) {
+    let doors = 1 + usize::from(config.dot.is_some());
+    let needed = doors * config.stream.connections_max + config.listen.len() * (threads + 1) + FILES_BESIDE;
+    match sys::raise_open_files() {
+        Ok(limit) if limit >= needed as u64 => {}
+        Ok(limit) => tracing::warn!(limit, needed, "few open files: raise the limit (`ulimit -Hn`, `LimitNOFILE=`)"),
+        Err(error) => tracing::warn!(%error, "the limit of open files is not known"),
     }
 }
 
@@ -230,15 +224,6 @@ fn start(
         })
         .map_err(|cause| OpenError::Thread { cause })?;
     Ok(RunningWorker { socket, counters, thread: Some(thread) })
-}
-
-fn start_runtime(name: &str, threads: usize) -> Result<Runtime, OpenError> {
-    Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .map_err(|cause| OpenError::Thread { cause })
 }
 
 /// Lets idle engines go of old tables, now and then.

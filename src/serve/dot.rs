@@ -1,7 +1,7 @@
 //! DNS over TLS (RFC 7858), carried by hickory-server on our engine.
 //!
 //! hickory-server brings the listener, the handshake, the framing and its timeouts. The answer is ours:
-//! a [`Handler`] gives the request's own octets to the engine and takes the reply apart again, because
+//! a request handler gives the request's own octets to the engine and takes the reply apart again, because
 //! hickory sends records and not octets. What leaves equals our reply record for record, with its header
 //! bits, its response code (the extended part too) and its EDNS options; only name compression may differ.
 //!
@@ -12,13 +12,16 @@
 //!   that never begins a handshake is closed after the idle time.
 //! - *Its listener ends on an aborted connection.* It is opened again on the same socket, so that the port
 //!   is never given up.
-//! - *It waits for whole octets of one slow peer in that peer's task.* That is what we want, too.
-//! - *It closes connections at once when it stops.* A client asks again elsewhere.
-//!
 //! - *It writes owners in full once a message is longer than pointers reach.* A reply of ours that then no
 //!   longer fits is sent truncated, without records; TCP carries it whole.
 //!
-//! Malformed messages that hickory can not read, it answers by itself with FORMERR.
+//! # What nothing stands in for
+//!
+//! - One client may take all places of this door (not those of TCP, and none of UDP's).
+//! - Closing cuts connections off; a client asks again.
+//! - What hickory can not read, it answers by itself, with a FORMERR that has no EDNS. That is so for
+//!   malformed messages, and for a Client Subnet option of family 0, which some clients send to say
+//!   "do not use my address" (RFC 7871 §7.1.2); our other doors answer those.
 
 use std::io;
 use std::net::TcpListener;

@@ -26,6 +26,7 @@ mod engine;
 mod error;
 mod framing;
 mod random;
+mod runtimes;
 mod stop;
 mod tcp;
 mod udp;

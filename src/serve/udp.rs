@@ -65,7 +65,11 @@ impl Worker {
                 // Not of one datagram but of the socket (no memory, for instance): it may pass, and
                 // asking again at once would not help it.
                 self.counters.receive_errors.add(1);
-                tracing::warn!(address = %self.socket.local_address(), %error, "can not receive queries");
+                let count = self.counters.receive_errors.value();
+                if count.is_power_of_two() {
+                    let address = self.socket.local_address();
+                    tracing::warn!(%address, %error, count, "can not receive queries");
+                }
                 thread::sleep(Duration::from_millis(10));
             }
         }

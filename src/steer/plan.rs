@@ -29,7 +29,7 @@ use super::standing::{Floor, Standing};
 use super::trail::{Reason, Trail};
 use crate::limits;
 use crate::model::{
-    AllDown, Datacenter, DatacenterIx, EndpointId, EndpointIx, EntryState, Facts, Member, Method, Node, Override,
+    AllDown, Data, Datacenter, DatacenterIx, EndpointId, EndpointIx, EntryState, Facts, Member, Method, Node, Override,
     OverrideKind, Pool, Route, Service, ServiceIx, State, Weight,
 };
 
@@ -461,7 +461,7 @@ impl<'a> Planner<'a> {
             let live = self.asked.standings[endpoint.at()].live(Floor::Any).unwrap_or_default();
             (*endpoint, live)
         };
-        let variants: Vec<Variant> = samples(draw, usize::from(self.asked.service.max_answers))
+        let variants: Vec<Variant> = samples(draw, self.answers_max(draw))
             .iter()
             .take(limits::PLAN_VARIANTS_MAX)
             .map(|(endpoints, weight)| Variant {
@@ -471,6 +471,15 @@ impl<'a> Planner<'a> {
             .collect();
         let mode = if variants.len() == 1 { Mode::One } else { draw.mode };
         Plan::Choose { mode, variants, source }
+    }
+
+    /// How many endpoints an answer names: beside a CNAME there can be nothing (RFC 1034 §3.6.2).
+    fn answers_max(&self, draw: &Draw) -> usize {
+        let is_name = |ix: EndpointIx| matches!(self.asked.service.endpoint(ix).data, Data::Cname(_));
+        match draw.members.iter().any(|(endpoint, _)| is_name(*endpoint)) {
+            true => 1,
+            false => usize::from(self.asked.service.max_answers),
+        }
     }
 
     fn nothing(&self, why: NoData, trail: &mut impl Trail) -> Plan {

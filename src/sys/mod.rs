@@ -11,7 +11,7 @@
 //! - [`bind_stream`]: a listening TCP socket with the same rules about addresses.
 //! - `name` and `control`: socket addresses and control messages as bytes. No unsafe code, though they
 //!   read what the kernel wrote: every length is checked as if a stranger had sent it.
-//! - [`pin_to_cpu`], [`allowed_cpus`].
+//! - [`pin_to_cpu`], [`allowed_cpus`], [`raise_open_files`].
 //!
 //! # Invariants of the unsafe blocks
 //!
@@ -29,10 +29,12 @@
 mod affinity;
 mod batch;
 mod control;
+mod files;
 mod name;
 mod socket;
 
 pub use affinity::{allowed_cpus, pin_to_cpu};
 pub use batch::{Batch, Query, ReplySlot, Sent, Wait};
 pub use control::Local;
+pub use files::raise_open_files;
 pub use socket::{UdpSocket, bind_stream, is_on_this_host};

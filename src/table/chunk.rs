@@ -24,7 +24,6 @@ pub(super) struct Span {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) first_cell: u32,
-    pub(super) ttl: u32,
     /// Types that some variant of some plan answers.
     pub(super) types: Types,
     /// SOA for negative answers that every client gets.
@@ -65,6 +64,8 @@ pub(super) struct Cell {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PlanEntry {
     pub(super) mode: Mode,
+    /// Of its answers.
+    pub(super) ttl: u32,
     pub(super) first_variant: u32,
     /// 0: no data.
     pub(super) variant_count: u32,
@@ -191,7 +192,7 @@ impl<'a> ServiceView<'a> {
             },
         };
         let variant = pick(plan.mode, weights, value);
-        Some(Choice { chunk: self.chunk, ttl: self.head.ttl, variant, body: &self.chunk.bodies[first + variant] })
+        Some(Choice { chunk: self.chunk, ttl: plan.ttl, variant, body: &self.chunk.bodies[first + variant] })
     }
 
     /// One random number for each answer that chance could give a client there, in the order of the
@@ -222,11 +223,6 @@ impl<'a> ServiceView<'a> {
             false => (self.head.soa, self.head.soa_ttl),
         };
         self.chunk.rrset(rtype::SOA, ttl, span)
-    }
-
-    /// The TTL of its answers, in seconds.
-    pub fn ttl(&self) -> u32 {
-        self.head.ttl
     }
 
     fn cell(&self, outcome: u16) -> &'a Cell {

@@ -10,7 +10,8 @@ use super::render::{Renderer, append, possible_types};
 use crate::health;
 use crate::limits::{CHUNK_SERVICES, CLIENT_NODATA_TTL_MAX_S};
 use crate::model::{
-    Admin, EndpointIx, Facts, Forced, Generation, Method, OverrideKind, Revision, Service, ServiceIx, Settings, State,
+    Admin, EndpointIx, Facts, Forced, Generation, Method, OverrideKind, RegionIx, Revision, Service, ServiceIx,
+    Settings, State,
 };
 use crate::steer::{self, Bar, Plan, Standing, Weighted, member_key};
 use crate::wire::types::rtype;
@@ -100,12 +101,11 @@ fn compile_chunk(base: &Base, facts: &Facts, services: std::ops::Range<usize>) -
 
 fn compile_service(base: &Base, facts: &Facts, ix: ServiceIx, chunk: &mut Chunk) -> Head {
     let service = &base.policy.services[ix.at()];
-    let ttl = ttl(service, ix, facts);
     let standings = standings(service, ix, facts);
     let first_cell = u32::try_from(chunk.cells.len()).expect("bounded by the outcomes of a chunk");
     let everywhere = [Location::default()];
     let outcomes = base.map(ix).map_or(&everywhere[..], |map| map.outcomes());
-    let mut plans: HashMap<Plan, u32> = HashMap::new();
+    let mut plans: HashMap<(Plan, u32), u32> = HashMap::new();
     for location in outcomes {
         let route = service.policy.route(location.route);
         let asked = steer::Asked {
@@ -117,11 +117,11 @@ fn compile_service(base: &Base, facts: &Facts, ix: ServiceIx, chunk: &mut Chunk)
             datacenters: &base.policy.datacenters,
             facts,
         };
-        let plan = steer::plan(&asked, &mut ());
+        let plan = (steer::plan(&asked, &mut ()), ttl(service, ix, route.region, facts));
         let number = match plans.get(&plan) {
             Some(number) => *number,
             None => {
-                let number = add_plan(service, ttl, &plan, chunk);
+                let number = add_plan(service, plan.1, &plan.0, chunk);
                 plans.insert(plan, number);
                 number
             }
@@ -131,9 +131,12 @@ fn compile_service(base: &Base, facts: &Facts, ix: ServiceIx, chunk: &mut Chunk)
         chunk.cells.push(Cell { plan: number, is_sticky });
     }
     let types = possible_types(service);
+    // A service has one SOA for each kind of negative answer, so it has the shortest TTL of all regions'.
+    let ttls = service.policy.all_routes().map(|route| ttl(service, ix, route.region, facts));
+    let ttl = ttls.min().unwrap_or(service.ttl.as_secs());
     let (soa, soa_ttl) = soa(base, service, ttl, chunk);
     let (client_soa, client_soa_ttl) = self::soa(base, service, ttl.min(CLIENT_NODATA_TTL_MAX_S), chunk);
-    Head { first_cell, ttl, types, soa, soa_ttl, client_soa, client_soa_ttl }
+    Head { first_cell, types, soa, soa_ttl, client_soa, client_soa_ttl }
 }
 
 fn add_plan(service: &Service, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 {
@@ -151,14 +154,15 @@ fn add_plan(service: &Service, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 
         chunk.bodies.push(body);
     }
     let variant_count = u32::try_from(variants.len()).expect("at most 256");
-    chunk.plans.push(PlanEntry { mode, first_variant, variant_count, verdict });
+    chunk.plans.push(PlanEntry { mode, ttl, first_variant, variant_count, verdict });
     u32::try_from(chunk.plans.len() - 1).expect("bounded by the cells of a chunk")
 }
 
-/// The TTL of a service's answers: the order of the narrowest scope, then the latest, else policy's.
-fn ttl(service: &Service, ix: ServiceIx, facts: &Facts) -> u32 {
+/// The TTL of a service's answers to the clients of `region`: the order of the narrowest scope, then the
+/// latest, else policy's.
+fn ttl(service: &Service, ix: ServiceIx, region: Option<RegionIx>, facts: &Facts) -> u32 {
     let orders = facts.overrides.iter().filter_map(|order| match &order.kind {
-        OverrideKind::Ttl(ttl) if order.scope.services.as_ref().is_none_or(|services| services.contains(&ix)) => {
+        OverrideKind::Ttl(ttl) if order.scope.covers(ix, region) => {
             Some((order.scope.narrowness(), order.revision, *ttl))
         }
         _ => None,

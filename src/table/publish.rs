@@ -144,10 +144,12 @@ impl Drop for Reader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Base;
     use super::*;
+    use crate::model::Facts;
 
     fn table(generation: u64) -> RoutingTable {
-        RoutingTable { generation: Generation(generation) }
+        RoutingTable::compile(&Arc::new(Base::empty()), Arc::new(Facts::all_up()), Generation(generation))
     }
 
     #[test]

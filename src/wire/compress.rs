@@ -96,8 +96,8 @@ fn hint(suffix: &[u8]) -> u8 {
     len ^ octet(1).rotate_left(2) ^ octet(usize::from(len)).rotate_left(5)
 }
 
-/// True when the name that begins at `at` in our own message, pointers followed, is `name`.
-fn is_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+/// True when the name that begins at `at` in our own message, pointers followed, is `sought`.
+fn is_at(message: &[u8], mut at: usize, mut sought: &[u8]) -> bool {
     loop {
         match message.get(at..) {
             Some(&[high @ 0xc0..=0xff, low, ..]) => {
@@ -109,16 +109,14 @@ fn is_at(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
             }
             Some(&[len, ref rest @ ..]) => {
                 let label = 1 + usize::from(len);
-                let Some((head, tail)) = name.split_at_checked(label) else { return false };
-                if head[0] != len
-                    || !rest.get(..label - 1).is_some_and(|octets| octets.eq_ignore_ascii_case(&head[1..]))
-                {
+                let Some((head, tail)) = sought.split_at_checked(label) else { return false };
+                if head[0] != len || !rest.get(..label - 1).is_some_and(|octets| name::eq(octets, &head[1..])) {
                     return false;
                 }
                 if len == 0 {
                     return tail.is_empty();
                 }
-                name = tail;
+                sought = tail;
                 at += label;
             }
             _ => return false,

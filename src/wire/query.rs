@@ -10,15 +10,15 @@
 //! | opcode other than QUERY | NOTIMP, header only (NOTIFY is served) | NOTIMP with the question (NOTIFY, UPDATE are served) | NOTIMP, header only: another opcode may give the rest another meaning |
 //! | RCODE not 0 | FORMERR | ignored | ignored: it means nothing in a query |
 //! | TC, AA, RA, AD, CD, Z set | ignored | ignored | ignored |
-//! | QDCOUNT 0 | FORMERR, with OPT if that is all there is | FORMERR with OPT | FORMERR (RFC 9619), with OPT if that is all there is |
-//! | QDCOUNT over 1 | FORMERR, header only | FORMERR, header only | FORMERR, header only (RFC 9619) |
-//! | question cut short, name over 255, label types 0x40 and 0x80, pointer in QNAME | FORMERR, header only | FORMERR, header only | FORMERR, header only |
+//! | QDCOUNT 0 | FORMERR; NOERROR with OPT if that is all there is | FORMERR with OPT; drops other octets | FORMERR (RFC 9619), with OPT if that is all there is |
+//! | QDCOUNT over 1 | FORMERR, header only | drops | FORMERR, header only (RFC 9619) |
+//! | question cut short, name over 255, label types 0x40 and 0x80, pointer in QNAME | FORMERR, header only | drops | FORMERR, header only |
 //! | ANCOUNT not 0 | FORMERR | read and ignored | FORMERR |
 //! | NSCOUNT not 0 | FORMERR, but for IXFR | read and ignored | FORMERR, but for one record with IXFR (RFC 1995 §3) |
 //! | two OPT records | FORMERR | FORMERR | FORMERR (RFC 6891 §6.1.1) |
 //! | OPT whose owner is not the root | FORMERR (an unknown record) | accepted | FORMERR (RFC 6891 §6.1.2) |
 //! | options that run past RDLENGTH, or leave octets over | FORMERR | FORMERR | FORMERR, with OPT |
-//! | malformed client subnet | not read | FORMERR with OPT | FORMERR with OPT (RFC 7871 §7.1.2) |
+//! | malformed client subnet | not read | not read, unless it is enabled | FORMERR with OPT (RFC 7871 §7.1.2) |
 //! | EDNS version not 0 | BADVERS, options not read | BADVERS | [`Edns::version`] says so, options not read |
 //! | TSIG not last, or twice | FORMERR | FORMERR | FORMERR (RFC 8945 §5.1) |
 //! | TSIG last | verified, NOTAUTH | verified, NOTAUTH | [`Query::has_tsig`] says so |
@@ -99,8 +99,27 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
+    /// Nothing yet, to be filled.
+    pub const BLANK: Query<'static> = Query {
+        id: 0,
+        flags: Flags(0),
+        qname: QName::ROOT,
+        qtype: 0,
+        qclass: 0,
+        question: &[],
+        edns: None,
+        has_tsig: false,
+    };
+
     /// Reads a message of whatever length. This module's documentation says what is accepted.
     pub fn parse(bytes: &'a [u8]) -> Result<Query<'a>, Reject<'a>> {
+        let mut query = Query::BLANK;
+        query.fill(bytes).map(|()| query)
+    }
+
+    /// Makes [`Query::BLANK`] the query in `bytes`, as [`Query::parse`] would; nothing of use after an error. In
+    /// place, because copying 440 octets costs as much as reading a query.
+    pub fn fill(&mut self, bytes: &'a [u8]) -> Result<(), Reject<'a>> {
         let Some((header, body)) = bytes.split_first_chunk::<HEADER_LEN>() else { return Err(Reject::Drop) };
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let flags = Flags(word(2));
@@ -119,31 +138,23 @@ impl<'a> Query<'a> {
             };
             return Err(Reject::Reply(ErrorReply { edns, ..error }));
         }
-        let mut query = Query {
-            id: error.id,
-            flags,
-            qname: QName::ROOT,
-            qtype: 0,
-            qclass: 0,
-            question: &[],
-            edns: None,
-            has_tsig: false,
-        };
-        if !query.qname.fill(body) {
+        self.id = error.id;
+        self.flags = flags;
+        if !self.qname.fill(body) {
             return Err(Reject::Reply(error));
         }
-        let name_len = query.qname.wire_len();
+        let name_len = self.qname.wire_len();
         let (Some(&[type_high, type_low, class_high, class_low]), Some(question)) =
             (body[name_len..].first_chunk(), body.get(..name_len + 4))
         else {
             return Err(Reject::Reply(error));
         };
-        query.question = question;
-        query.qtype = u16::from_be_bytes([type_high, type_low]);
-        query.qclass = u16::from_be_bytes([class_high, class_low]);
+        self.question = question;
+        self.qtype = u16::from_be_bytes([type_high, type_low]);
+        self.qclass = u16::from_be_bytes([class_high, class_low]);
         let error = ErrorReply { question: Some(question), ..error };
         let mut at = HEADER_LEN + question.len();
-        match (answers, authorities, query.qtype) {
+        match (answers, authorities, self.qtype) {
             (0, 0, _) => {}
             (0, 1, rtype::IXFR) => match Record::read(bytes, at) {
                 Some(soa) => at = soa.end,
@@ -153,9 +164,9 @@ impl<'a> Query<'a> {
         }
         match Additional::read(bytes, at, additionals) {
             Ok(Additional { edns, has_tsig }) => {
-                query.edns = edns;
-                query.has_tsig = has_tsig;
-                Ok(query)
+                self.edns = edns;
+                self.has_tsig = has_tsig;
+                Ok(())
             }
             Err(edns) => Err(Reject::Reply(ErrorReply { edns, ..error })),
         }

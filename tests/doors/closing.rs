@@ -68,6 +68,23 @@ fn when_one_door_can_not_open_none_does() {
 }
 
 #[test]
+fn doors_that_could_not_all_be_staffed_give_everything_back() {
+    let publisher = Publisher::new(RoutingTable::empty());
+    let subscription = publisher.subscription();
+    let all: Vec<_> = std::iter::from_fn(|| subscription.reader()).collect();
+    let count = all.len();
+    drop(all);
+    let mut config = config(&["127.0.0.1:0"]);
+    config.threads = NonZeroUsize::new(8);
+    let taken: Vec<_> = (0..count - 8).map(|_| subscription.reader().unwrap()).collect();
+    let error = Doors::open(&config, subscription.clone()).err().unwrap();
+    assert!(matches!(error, OpenError::TooManyWorkers { .. }), "{error}");
+    drop(taken);
+    let all: Vec<_> = std::iter::from_fn(|| subscription.reader()).collect();
+    assert_eq!(all.len(), count);
+}
+
+#[test]
 fn doors_close_inside_a_runtime_as_well() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {

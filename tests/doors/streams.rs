@@ -116,7 +116,7 @@ fn octets_that_complete_no_query_do_not_keep_a_connection_open() {
 /// one is left to be written.
 fn write_until_stuck(stream: &mut TcpStream) -> (u32, Vec<u8>) {
     // Long enough that a server that still reads would be seen to.
-    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut whole = 0u32;
     loop {
         #[allow(clippy::cast_possible_truncation, reason = "ids wrap")]

@@ -278,14 +278,30 @@ fn words_that_other_yaml_readers_turn_into_something_else_stay_words() {
 }
 
 #[test]
+fn a_code_of_a_country_and_of_a_continent_is_what_the_field_asks_for() {
+    let policies = clean("regions:\n  a: {country: NA}\n  b: {continent: NA}\n  c: {country: SA}\n");
+    let rules: Vec<String> = policies.regions.iter().map(|region| format!("{:?}", region.rule)).collect();
+    assert_eq!(rules, ["Term(Country(NA))", "Term(Continent(NorthAmerica))", "Term(Country(SA))"]);
+}
+
+#[test]
 fn https_and_home_are_kept() {
     let text = service(
         "https: {alpn: [h3, h2], port: 8443}\nhome: a\nttl: 1m\nmax_answers: 3\nzone: example",
         "default: {type: priority}",
     );
-    let text = text.replace("    x: {cname: x.example.net}\n", "");
+    let text = text.replace("    x: {cname: x.example.net, priority: 9}\n", "");
     let policies = clean(&text);
     let service = &policies.services[0];
     assert_eq!(service.https.as_ref().unwrap().alpn, ["h3", "h2"]);
     assert_eq!((service.home, service.ttl.as_secs(), service.max_answers), (Some(DatacenterIx(0)), 60, 3));
+}
+
+#[test]
+fn a_place_that_only_the_data_knows_loads_with_a_warning() {
+    let text = "gslb:\n  domain: a.example\n  policies:\n    default: {type: geolocation}\n    oldtown: {primary: a}\n  \
+                endpoints:\n    a: {ip: 192.0.2.1}\n";
+    let (policies, _, found) = load(&[("a.yaml", text)]);
+    assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["region-of-data"]);
+    assert_eq!(policies.services.len(), 1);
 }

@@ -112,6 +112,7 @@ impl Checks {
                 report.at(any.at, Diagnostic::error("empty-list", "`any` of nothing is never up"));
                 CheckExpr::All(Vec::new())
             }
+            _ if !spec.clean => CheckExpr::All(Vec::new()),
             _ => {
                 let error = Diagnostic::error("exclusive-fields", "this says no single combination")
                     .expected("one of `all`, `any`, or `at_least` with `of`");
@@ -161,7 +162,7 @@ fn resolve(id: &CheckId, at: Span, spec: &HealthCheckSpec, report: &mut Report) 
     let protocol = protocol?;
     let port = spec.port.as_ref().and_then(|port| u16::try_from(port.value.0).ok());
     let port = port.or_else(|| protocol.value.protocol().default_port());
-    if port.is_none() {
+    if port.is_none() && spec.clean {
         let error =
             Diagnostic::error("missing-field", "a `tcp` check has no `port`").expected("`port`: the port probed");
         report.at(spec.at, error);

@@ -266,9 +266,8 @@ impl Directory {
                 let other = &self.datacenters[first.at()].id;
                 let message = format!("`{}` and `{other}` are both shown as `{short}`", datacenter.id);
                 let warning = Diagnostic::warning("ambiguous-short-name", message)
-                    .at(&datacenter.origin)
                     .help("give each an alias: the first is its short name");
-                report.push(warning);
+                report.at_origin(&datacenter.origin, datacenter.id.as_str(), warning);
             }
         }
     }

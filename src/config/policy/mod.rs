@@ -18,6 +18,8 @@ mod tests_section;
 #[cfg(test)]
 mod accepted_tests;
 #[cfg(test)]
+mod refused_tests;
+#[cfg(test)]
 pub(super) mod testing;
 
 use std::collections::BTreeMap;
@@ -88,7 +90,7 @@ impl Parts {
         let before = report.errors();
         let ix = match report.sources.add(file) {
             Ok(ix) => ix,
-            Err(error) => return report.push(error),
+            Err(error) => return report.push(*error),
         };
         let Some(root) = yaml::parse(ix, report) else { return };
         let Some(spec) = FileSpec::read(&root, report) else { return };
@@ -212,8 +214,7 @@ fn check_maps(services: &[Service], world: &World<'_>, report: &mut Report) {
             limits::MAPS_MAX
         );
         let error = Diagnostic::error("too-many-maps", message)
-            .at(&service.origin)
             .help("let services name the same regions in the same order: those share a map");
-        report.push(error);
+        report.at_origin(&service.origin, "", error);
     }
 }

@@ -198,7 +198,7 @@ impl<'a, 'c> Tree<'a, 'c> {
             return None;
         }
         let (entry, entry_at) = self.entry(spec, report);
-        if let (Some(method), None) = (&spec.method, &spec.members) {
+        if let (Some(method), None, true) = (&spec.method, &spec.members, spec.clean) {
             let error = Diagnostic::error("exclusive-fields", "a `method` chooses among `members`, and there are none");
             report.at(method.at, error.help("`tiers` are tried in order"));
         }
@@ -212,6 +212,7 @@ impl<'a, 'c> Tree<'a, 'c> {
                 check_tiers(tiers.len(), spec.at, report);
                 Node::Pool(self.tiers(tiers.iter().map(|tier| (None, tier)), depth + 1, report)?)
             }
+            (None, None, None) if !spec.clean => return None,
             _ => {
                 let error = Diagnostic::error("exclusive-fields", "this does not say what to choose from")
                     .expected("one of `endpoint`, `members` and `tiers`");
@@ -314,7 +315,7 @@ fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter],
     let mut with = false;
     for ix in pool.endpoints() {
         let datacenter = endpoints[ix.at()].datacenter;
-        match datacenters[datacenter.at()].at {
+        match datacenters.get(datacenter.at()).and_then(|datacenter| datacenter.at) {
             Some(_) => with = true,
             None => without.push(datacenter),
         }
@@ -324,7 +325,11 @@ fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter],
     if without.is_empty() {
         return;
     }
-    let names: Vec<String> = without.iter().map(|ix| format!("`{}`", datacenters[ix.at()].id)).collect();
+    let names: Vec<String> = without
+        .iter()
+        .filter_map(|ix| datacenters.get(ix.at()))
+        .map(|datacenter| format!("`{}`", datacenter.id))
+        .collect();
     let help = "give `latitude` and `longitude` under `datacenters`";
     let diagnostic = if with {
         let message = format!("{} cannot be nearest to anybody: no position is known", names.join(", "));

@@ -98,6 +98,12 @@ impl Places<'_> {
                 .help("its clients are treated as clients of no region");
             report.at(name.at, warning);
         }
+        if !self.gazetteer.is_catalogued(&name.value) {
+            let message = format!("{} is known to the loaded GeoIP data alone", quote(&name.value));
+            let warning = Diagnostic::warning("region-of-data", message)
+                .help("other data may not know it, and this file would then be refused; define it under `regions`");
+            report.at(name.at, warning);
+        }
         Some(rule)
     }
 
@@ -181,7 +187,6 @@ impl Places<'_> {
             report.at(spec.at, Diagnostic::error("too-deep", message));
             return Expr::Any(Vec::new());
         }
-        let before = report.errors();
         let mut parts = Vec::new();
         parts.extend(values(&spec.continent, report, |word, _| Expr::Term(Term::Continent(word.value.continent()))));
         parts.extend(values(&spec.country, report, |name, report| match self.country(name, report) {
@@ -208,7 +213,7 @@ impl Places<'_> {
         if let Some(not) = &spec.not {
             parts.push(Expr::Not(Box::new(self.expr(&not.0, depth + 1, report))));
         }
-        if parts.is_empty() && report.errors() == before {
+        if parts.is_empty() && spec.clean {
             let error = Diagnostic::error("empty-rule", "this rule says nothing about clients")
                 .expected("at least one term, such as `country` or `cidr`");
             report.at(spec.at, error);
@@ -222,10 +227,11 @@ impl Places<'_> {
         if let Some((Expr::Term(Term::Country(country)), _)) = known {
             return Some(country);
         }
-        // A code may also be a continent's (`NA`, `SA`): what the catalogue knows by it does not matter. A
-        // gazetteer without names knows no codes either.
+        // `AF`, `AS`, `NA` and `SA` are continents as well, and a name of both is a name of neither. A
+        // gazetteer without names knows no codes at all.
         let code = CountryCode::new(&name.value);
-        if code.is_some() && (known.is_some() || self.names().is_empty()) {
+        let both = matches!(&*name.value.to_uppercase(), "AF" | "AS" | "NA" | "SA");
+        if code.is_some() && (both || known.is_some() || self.names().is_empty()) {
             return code;
         }
         self.unknown(name, "a country: its ISO 3166-1 code, or its name", report);
@@ -288,7 +294,7 @@ pub(super) fn networks(
             isp: spec.isp.as_ref().map(|name| name.value.as_str().into()),
             coordinates: position(spec, report),
         };
-        if place.is_unknown() && report.errors() == before {
+        if place.is_unknown() && spec.clean && report.errors() == before {
             let error = Diagnostic::error("empty-rule", "nothing is said of this network");
             report.at(net.at, error.expected(NetworkSpec::TABLE.expected()));
         }

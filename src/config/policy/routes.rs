@@ -24,18 +24,28 @@ struct Service<'a> {
     sorry: Vec<EndpointIx>,
     /// What applies unless a region says otherwise.
     all_down: AllDown,
+    /// Errors before this service's policy was read.
+    errors_before: usize,
 }
 
 /// The policy of a service; `None` when what it is for cannot be told. Errors are reported.
 pub(super) fn resolve(spec: &ServiceSpec, cast: Cast<'_>, world: &World<'_>, report: &mut Report) -> Option<Policy> {
     let policies = spec.policies.as_ref()?;
     let default = policies.default.as_ref()?;
-    let kind = default.r#type.as_ref()?.value;
-    let mut service = Service { spec, default, cast, world, sorry: Vec::new(), all_down: AllDown::Open };
+    let kind = default.r#type.as_ref()?;
+    let mut service = Service {
+        spec,
+        default,
+        cast,
+        world,
+        sorry: Vec::new(),
+        all_down: AllDown::Open,
+        errors_before: report.errors(),
+    };
     service.sorry = service.sorry_endpoints(policies);
     service.all_down = service.all_down(spec.all_down.as_ref(), report);
-    match kind.method() {
-        Some(method) => service.without_regions(method, policies, report),
+    match kind.value.method() {
+        Some(method) => service.without_regions(kind.at, method, policies, report),
         None => service.by_region(policies, report),
     }
 }
@@ -56,7 +66,13 @@ impl Service<'_> {
     }
 
     /// One pool of all endpoints for everyone.
-    fn without_regions(&self, method: Method, policies: &PoliciesSpec, report: &mut Report) -> Option<Policy> {
+    fn without_regions(
+        &self,
+        at: Span,
+        method: Method,
+        policies: &PoliciesSpec,
+        report: &mut Report,
+    ) -> Option<Policy> {
         for (key, _) in &policies.regions.0 {
             let message = format!("the region {} beside `type: {}`", quote(&key.value), method.as_str());
             let error = Diagnostic::error("region-without-geolocation", message)
@@ -76,7 +92,7 @@ impl Service<'_> {
             let error = Diagnostic::error("geofence-without-regions", "a geofence without regions bounds nothing");
             report.at(geofence.at, error.help("it goes with `type: geolocation`"));
         }
-        let tiers = self.everything(method, report);
+        let tiers = self.everything(method, at, report);
         Some(Policy { routes: Vec::new(), elsewhere: self.elsewhere(tiers, None) })
     }
 
@@ -88,6 +104,8 @@ impl Service<'_> {
             report.at(policies.at, error.expected(format!("at most {}", limits::SERVICE_REGIONS_MAX)));
             return None;
         }
+        let fallback =
+            self.default.fallback.as_ref().and_then(|word| self.everything(word.value.method()?, word.at, report));
         let mut seen: HashMap<RegionIx, Span> = HashMap::new();
         let mut routes = Vec::new();
         for (key, spec) in keys {
@@ -102,10 +120,11 @@ impl Service<'_> {
                 continue;
             }
             // The tiers are read even when the region is not known: all errors at once.
-            routes.extend(self.route(key, region, spec, report));
+            routes.extend(self.route(key, region, spec, fallback.as_ref(), report));
         }
-        let fallback = self.fallback(None, report);
-        self.warn_of_unused(&routes, fallback.as_ref(), report);
+        if report.errors() == self.errors_before {
+            self.warn_of_unused(&routes, fallback.as_ref(), report);
+        }
         Some(Policy { routes, elsewhere: self.elsewhere(None, fallback) })
     }
 
@@ -125,6 +144,7 @@ impl Service<'_> {
         key: &At<String>,
         region: Option<RegionIx>,
         spec: &RegionPolicySpec,
+        fallback: Option<&Pool>,
         report: &mut Report,
     ) -> Option<Route> {
         let geofence = spec.geofence.as_ref().or(self.spec.geofence.as_ref());
@@ -161,7 +181,7 @@ impl Service<'_> {
             }
             (None, true) => {
                 for (before, behind) in words.iter().zip(&words[1..]) {
-                    if before.1.is_none() && behind.1.is_some() {
+                    if before.1.is_none() && behind.1.is_some() && spec.clean {
                         let (before, behind) = (before.0.as_str(), behind.0.as_str());
                         let error =
                             Diagnostic::error("missing-field", format!("there is a `{behind}` and no `{before}`"));
@@ -171,6 +191,7 @@ impl Service<'_> {
                 let given = words.iter().filter_map(|(word, choice)| Some((Some(*word), choice.as_ref()?)));
                 tree.tiers(given, 1, report)
             }
+            (None, false) if !spec.clean => return None,
             (None, false) => {
                 let error = Diagnostic::error("missing-field", format!("{} has no tiers", quote(&key.value)))
                     .expected("`primary`, or `tiers`");
@@ -181,34 +202,26 @@ impl Service<'_> {
         let tiers = tiers?;
         let datacenters = &self.world.directory.datacenters;
         check_tree(&tiers, self.cast.endpoints, datacenters, key.at, report);
+        let fallback = match &spec.fallback {
+            _ if fenced => None,
+            Some(word) => word.value.method().and_then(|method| self.everything(method, word.at, report)),
+            None => fallback.cloned(),
+        };
         Some(Route {
             region: Some(region?),
             tiers: Some(tiers),
-            fallback: if fenced {
-                None
-            } else {
-                self.fallback(spec.fallback.as_ref().map(|word| word.value.method()), report)
-            },
+            fallback,
             geofence: fenced,
             all_down: self.all_down(spec.all_down.as_ref(), report),
             failback: self.failback(spec.failback.as_ref(), worded),
         })
     }
 
-    /// The fallback that a region asks for, else the service's.
-    fn fallback(&self, region: Option<Option<Method>>, report: &mut Report) -> Option<Pool> {
-        let service = || self.default.fallback.as_ref().and_then(|word| word.value.method());
-        self.everything(region.unwrap_or_else(service)?, report)
-    }
-
-    /// A pool of all endpoints but the sorry ones.
-    fn everything(&self, method: Method, report: &mut Report) -> Option<Pool> {
+    /// A pool of all endpoints but the sorry ones, as the word at `at` asks for.
+    fn everything(&self, method: Method, at: Span, report: &mut Report) -> Option<Pool> {
         let pool = self.cast.all(method, &self.sorry);
-        let at = self.default.r#type.as_ref().map_or(self.spec.at, |word| word.at);
-        let at = self.default.fallback.as_ref().filter(|word| word.given).map_or(at, |word| word.at);
         match &pool {
             Some(pool) => check_tree(pool, self.cast.endpoints, &self.world.directory.datacenters, at, report),
-            None if self.cast.endpoints.is_empty() => {}
             None => {
                 let at = self.spec.all_down.as_ref().map_or(at, |word| word.at);
                 let error = Diagnostic::error("only-sorry", "the sorry endpoint is the only one")
@@ -255,9 +268,8 @@ impl Service<'_> {
         for (at, endpoint) in self.cast.endpoints.iter().enumerate() {
             if used.binary_search(&EndpointIx::from_at(at)).is_err() {
                 let warning = Diagnostic::warning("unused-endpoint", format!("nothing leads to `{}`", endpoint.id))
-                    .at(&endpoint.origin)
                     .help("no region names it, and there is no `fallback`");
-                report.push(warning);
+                report.at_origin(&endpoint.origin, endpoint.id.as_str(), warning);
             }
         }
     }

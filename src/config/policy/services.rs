@@ -22,10 +22,10 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
     let spec = &part.spec;
     let name = &part.name.value;
     let health = health(part, world, report);
-    let (endpoints, whole) = endpoints(part, &health, world, report);
+    let (endpoints, whole) = endpoints(part, health.as_ref(), world, report);
     let home = spec.home.as_ref().and_then(|home| world.directory.one(home, report));
     if let Some(home) = &spec.home
-        && let Some(ix) = world.directory_of(home)
+        && let Some(ix) = world.datacenter_named(home)
         && !endpoints.iter().any(|endpoint| endpoint.datacenter == ix)
     {
         let warning =
@@ -39,11 +39,8 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
         report.at(zone.at, error.expected(format!("`{name}` or a name above it")));
     }
     let https = spec.https.as_ref().map(|https| self::https(https, report));
-    let policy = if endpoints.is_empty() || !whole {
-        None
-    } else {
-        routes::resolve(spec, Cast { endpoints: &endpoints }, world, report)
-    };
+    let policy =
+        if endpoints.is_empty() { None } else { routes::resolve(spec, Cast { endpoints: &endpoints }, world, report) };
     let service = Service {
         name: name.clone(),
         zone: spec.zone.as_ref().map(|zone| zone.value.clone()),
@@ -55,12 +52,12 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
         https,
         origin: report.sources.origin(part.name.at),
     };
-    (part.clean && whole && report.errors() == before).then_some(service)
+    (part.clean && whole && health.is_some() && report.errors() == before).then_some(service)
 }
 
 impl World<'_> {
     /// What `name` means, when that is one data centre; says nothing otherwise.
-    fn directory_of(&self, name: &At<String>) -> Option<DatacenterIx> {
+    fn datacenter_named(&self, name: &At<String>) -> Option<DatacenterIx> {
         match self.directory.named(&name.value) {
             NamedDatacenters::One(ix) => Some(ix),
             NamedDatacenters::Group(_) | NamedDatacenters::Ambiguous(_) | NamedDatacenters::Unknown => None,
@@ -68,8 +65,8 @@ impl World<'_> {
     }
 }
 
-/// The checks of endpoints that name none of their own.
-fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> CheckExpr {
+/// The checks of endpoints that name none of their own; `None`: refused, and reported.
+fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> Option<CheckExpr> {
     let spec = &part.spec;
     match (&spec.health_check, &spec.checks) {
         (Some(own), Some(_)) => {
@@ -77,18 +74,22 @@ fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> CheckEx
                 .expected("one of the two")
                 .help("move the health check to `health_checks` and name it in `checks`");
             report.at(own.at, error);
-            CheckExpr::All(Vec::new())
+            None
         }
-        // A check that was refused was reported, and so the service is refused.
-        (Some(_), None) => world.checks.own(&part.name.value).map_or(CheckExpr::All(Vec::new()), CheckExpr::Check),
-        (None, Some(checks)) => world.checks.expr(checks, report),
-        (None, None) => CheckExpr::All(Vec::new()),
+        (Some(_), None) => world.checks.own(&part.name.value).map(CheckExpr::Check),
+        (None, Some(checks)) => Some(world.checks.expr(checks, report)),
+        (None, None) => Some(CheckExpr::All(Vec::new())),
     }
 }
 
-/// By id; false when one is missing that the file has, so that references to it are not told apart from
-/// references to nothing.
-fn endpoints(part: &ServicePart, health: &CheckExpr, world: &World<'_>, report: &mut Report) -> (Vec<Endpoint>, bool) {
+/// By id; false when one was refused. It is there all the same, so that references to it are told apart from
+/// references to nothing; the service is left out in the end.
+fn endpoints(
+    part: &ServicePart,
+    health: Option<&CheckExpr>,
+    world: &World<'_>,
+    report: &mut Report,
+) -> (Vec<Endpoint>, bool) {
     let spec = &part.spec;
     let Some(entries) = spec.endpoints.as_ref() else { return (Vec::new(), false) };
     if entries.0.is_empty() && part.clean {
@@ -104,7 +105,10 @@ fn endpoints(part: &ServicePart, health: &CheckExpr, world: &World<'_>, report: 
     for (id, spec) in &entries.0 {
         match endpoint(id, spec, &part.name.value, health, world, report) {
             Some(endpoint) => endpoints.push(endpoint),
-            None => whole = false,
+            None => {
+                whole = false;
+                endpoints.push(stand_in(id, spec, report));
+            }
         }
     }
     warn_of_shared_addresses(&endpoints, report);
@@ -112,21 +116,38 @@ fn endpoints(part: &ServicePart, health: &CheckExpr, world: &World<'_>, report: 
     (endpoints, whole)
 }
 
+/// For an endpoint that was refused.
+fn stand_in(id: &At<EndpointId>, spec: &EndpointSpec, report: &Report) -> Endpoint {
+    let data = match &spec.cname {
+        Some(_) => Data::Cname(Name::root()),
+        None => Data::Addresses { v4: Vec::new(), v6: Vec::new(), min: 1 },
+    };
+    Endpoint {
+        id: id.value.clone(),
+        datacenter: DatacenterIx(0),
+        data,
+        weight: Weight::ONE,
+        priority: u32::MAX,
+        health: CheckExpr::All(Vec::new()),
+        origin: report.sources.origin(id.at),
+    }
+}
+
 fn endpoint(
     id: &At<EndpointId>,
     spec: &EndpointSpec,
     service: &Name,
-    health: &CheckExpr,
+    health: Option<&CheckExpr>,
     world: &World<'_>,
     report: &mut Report,
 ) -> Option<Endpoint> {
     let datacenter = match &spec.datacenter {
         Some(name) => world.directory.one(name, report),
-        None => world.directory_of(&At { value: id.value.as_str().to_owned(), at: id.at, given: true }),
+        None => world.datacenter_named(&At { value: id.value.as_str().to_owned(), at: id.at, given: true }),
     };
     let health = match &spec.checks {
         Some(checks) => world.checks.expr(checks, report),
-        None => health.clone(),
+        None => health.cloned().unwrap_or(CheckExpr::All(Vec::new())),
     };
     let data = data(id, spec, service, report);
     Some(Endpoint {
@@ -165,6 +186,7 @@ fn data(id: &At<EndpointId>, spec: &EndpointSpec, service: &Name, report: &mut R
             report.at(id.at, error);
             return None;
         }
+        (None, false, false) if !spec.clean => return None,
         (None, false, false) => {
             let error = Diagnostic::error("missing-field", format!("`{}` has nothing to answer with", id.value))
                 .expected("`ip`, `ipv4` and `ipv6`, or `cname`");
@@ -239,9 +261,8 @@ fn warn_of_shared_addresses(endpoints: &[Endpoint], report: &mut Report) {
             if let Some(first) = seen.insert(address, endpoint) {
                 let message = format!("`{}` and `{}` both have {address}", first.id, endpoint.id);
                 let warning = Diagnostic::warning("shared-address", message)
-                    .at(&endpoint.origin)
                     .help("each endpoint should stand for servers of its own");
-                report.push(warning);
+                report.at_origin(&endpoint.origin, endpoint.id.as_str(), warning);
             }
         }
     }

@@ -24,9 +24,14 @@ impl Gazetteer for FewPlaces {
             "tianjin" => (subdivision("cn-tj"), false),
             "china" | "cn" => (country("CN"), true),
             "norway" | "no" => (country("NO"), true),
+            "oldtown" => (subdivision("oldtown"), true),
             "na" => (Expr::Term(Term::Continent(Continent::NorthAmerica)), true),
             _ => return None,
         })
+    }
+
+    fn is_catalogued(&self, name: &str) -> bool {
+        name != "oldtown"
     }
 
     fn names(&self) -> Vec<String> {
@@ -71,7 +76,7 @@ pub(in crate::config) fn service(fields: &str, policies: &str) -> String {
     let indent = |text: &str, by: &str| text.lines().map(|line| format!("{by}{line}\n")).collect::<String>();
     format!(
         "gslb:\n  domain: a.example\n{}  policies:\n{}  endpoints:\n    a: {{ip: 192.0.2.1, weight: 3, priority: 1}}\n    \
-         b: {{ip: 192.0.2.2}}\n    c: {{ip: 192.0.2.3, weight: 0}}\n    x: {{cname: x.example.net}}\n",
+         b: {{ip: 192.0.2.2}}\n    c: {{ip: 192.0.2.3, weight: 0}}\n    x: {{cname: x.example.net, priority: 9}}\n",
         indent(fields, "  "),
         indent(policies, "    ")
     )

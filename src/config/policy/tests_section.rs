@@ -53,6 +53,7 @@ fn expect(spec: &Either<OneOrMany<At<String>>, ExpectSpec>, world: &World<'_>, r
         }
         (None, None, Some(nodata), None) if nodata.value => Some(Expect::NoData),
         (None, None, None, Some(rcode)) => Some(Expect::Rcode(rcode.value.code())),
+        _ if !spec.clean => None,
         _ => {
             let error = Diagnostic::error("exclusive-fields", "this does not say what to expect")
                 .expected("one of `dc`, `addresses`, `nodata: true` and `rcode`");

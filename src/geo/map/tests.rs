@@ -177,29 +177,30 @@ fn check(map: &Map, oracle: &Oracle, address: IpAddr, samples: &[u128]) {
     }
 }
 
-/// Few distinct leading bits and all lengths, so that networks nest and touch.
+/// Few distinct addresses and all lengths, host routes often, so that networks nest and touch.
 fn nets() -> impl Strategy<Value = IpNet> {
-    let v4 = (
-        prop::sample::select(vec![0_u32, 0x0a00_0000, 0x0a01_0200, 0x7fff_ffff, 0xc000_0201, u32::MAX]),
-        0_u32..16,
-        0_u8..=32,
-    )
-        .prop_map(|(base, low, len)| {
-            IpNet::V4(Ipv4Net::new(Ipv4Addr::from_bits(base ^ (low << (low * 2))), len).unwrap().trunc())
-        });
+    let low = || prop_oneof![Just(0_u32), 0_u32..16];
+    let bases = vec![0_u32, 0x0a00_0000, 0x0a01_0200, 0x0a01_02ff, 0x7fff_ffff, 0xc000_0201, u32::MAX];
+    let v4 = (prop::sample::select(bases), low(), prop_oneof![0_u8..=32, Just(32)]).prop_map(|(base, low, len)| {
+        let address = Ipv4Addr::from_bits(base ^ (low << (low * 2)));
+        IpNet::V4(Ipv4Net::new(address, len).unwrap().trunc())
+    });
     let bases = vec![
         0_u128,
         0xc000_0201,
         0xfffe << 32,
+        (0xffff << 32) - 1,
         0x1_0000 << 32,
         0x2001 << 112,
+        (0x2002 << 112) - 1,
         0x2003 << 112,
         0x2a00_1234 << 96,
         u128::MAX,
     ];
-    let v6 = (prop::sample::select(bases), 0_u128..8, 0_u32..120, 0_u8..=128)
+    let v6 = (prop::sample::select(bases), low(), 0_u32..120, prop_oneof![0_u8..=128, Just(128)])
         .prop_map(|(base, low, at, len)| {
-            IpNet::V6(Ipv6Net::new(Ipv6Addr::from_bits(base ^ (low << at)), len).unwrap().trunc())
+            let address = Ipv6Addr::from_bits(base ^ (u128::from(low) << at));
+            IpNet::V6(Ipv6Net::new(address, len).unwrap().trunc())
         })
         .prop_filter("networks are never written inside blocks that carry IPv4", |net| {
             !["::ffff:0:0/96", "2002::/16"].iter().any(|carrier| carrier.parse::<IpNet>().unwrap().contains(net))
@@ -274,6 +275,13 @@ fn host_routes_are_leaves_of_their_own() {
 }
 
 #[test]
+fn a_network_that_ends_with_the_network_around_it_is_inside() {
+    let map = build(&[(net("192.0.2.0/24"), 1), (net("192.0.2.255/32"), 2), (net("192.0.2.254/31"), 3)], &[]);
+    let outcomes = ["192.0.2.253", "192.0.2.254", "192.0.2.255", "192.0.3.0"].map(|text| map.find(ip(text)).outcome);
+    assert_eq!(outcomes, [1, 3, 2, 0]);
+}
+
+#[test]
 fn scope_zero_is_never_said_even_where_nothing_is_known() {
     let map = build(&[], &[]);
     assert_eq!(map.find(ip("0.0.0.0")), Leaf { outcome: 0, scope: 1 });
@@ -322,4 +330,51 @@ fn an_outcome_that_is_reserved_is_refused() {
     let atlas = atlas(&[]);
     assert_eq!(Map::build(&atlas, &[], |_, _, _| u16::MAX), Err(MapError::Outcomes));
     assert!(Map::build(&atlas, &[], |_, _, _| u16::MAX - 1).is_ok());
+}
+
+#[test]
+fn a_map_of_a_city_file_agrees_with_look_ups_in_the_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mmdb/GeoIP2-City-Test.mmdb");
+    let reader = maxminddb::Reader::open_readfile(path).unwrap();
+    let number = |code: &str| code.bytes().fold(0, |number, letter| number * 26 + u16::from(letter - b'A') + 1);
+    let without_data: [Ipv6Net; 2] = ["::/96".parse().unwrap(), "2001::/32".parse().unwrap()];
+    let direct = |address: IpAddr| {
+        let address = plain(address);
+        if matches!(address, IpAddr::V6(v6) if without_data.iter().any(|net| net.contains(&v6))) {
+            return 0;
+        }
+        let record: Option<maxminddb::geoip2::Country<'_>> = reader.lookup(address).unwrap().decode().unwrap();
+        let code = record.and_then(|record| record.country.iso_code.or(record.registered_country.iso_code));
+        code.map_or(0, number)
+    };
+    let (atlas, _) = Atlas::load(vec![crate::geo::Database::read(path.as_ref()).unwrap()], &[]);
+    let map = Map::build(&atlas, &[], |place, _, _| place.country.map_or(0, |code| number(code.as_str()))).unwrap();
+
+    let networks = reader.networks(maxminddb::WithinOptions::default()).unwrap();
+    let mut probes: Vec<IpAddr> = networks
+        .flat_map(|found| {
+            let net = found.unwrap().network().unwrap();
+            edges(IpNet::new(net.ip(), net.prefix()).unwrap())
+        })
+        .flat_map(forms)
+        .collect();
+    let mut random = 0x2545_f491_4f6c_dd1d_u128;
+    let mut next = || {
+        random = random.wrapping_mul(0xda94_2042_e4dd_58b5_a5d1_2ac0_4c0b_2fb5).wrapping_add(1);
+        random ^ (random >> 64)
+    };
+    probes.extend((0..500).flat_map(|_| [IpAddr::V4((next() as u32).into()), IpAddr::V6(next().into())]));
+    for probe in probes {
+        let leaf = map.find(probe);
+        assert_eq!(leaf.outcome, direct(probe), "{probe}");
+        let block = IpNet::new(probe, leaf.scope).unwrap().trunc();
+        let mut inside = vec![block.network(), block.broadcast()];
+        inside.extend((0..4).map(|_| match block {
+            IpNet::V4(net) => IpAddr::V4((net.network().to_bits() | (next() as u32 & net.hostmask().to_bits())).into()),
+            IpNet::V6(net) => IpAddr::V6((net.network().to_bits() | (next() & net.hostmask().to_bits())).into()),
+        }));
+        for other in inside {
+            assert_eq!(direct(other), leaf.outcome, "{other} is inside {block}, the leaf of {probe}");
+        }
+    }
 }

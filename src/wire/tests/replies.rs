@@ -297,7 +297,7 @@ fn rfc1035_4_1_1_flags_of_a_reply() {
         let bytes = message(asked, [1, 0, 0, 0], &[&question(b"\0", 1)]);
         let query = Query::parse(&bytes).unwrap();
         let mut out = [0; 64];
-        let writer = Writer::new(&query, &mut out, 64).unwrap();
+        let mut writer = Writer::new(&query, &mut out, 64).unwrap();
         let len = writer.finish(None);
         assert_eq!(out[..len], message(replied, [1, 0, 0, 0], &[&question(b"\0", 1)]));
     }

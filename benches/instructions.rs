@@ -1,0 +1,84 @@
+//! User instructions for each answer, counted by callgrind (Debian's package `valgrind`).
+//!
+//! Instruction counts hardly depend on the machine's load, so they are what changes are judged by; wall time
+//! is for `answers`. The program runs itself under valgrind, which counts only inside of [`measured`] and
+//! writes one profile each time that ends. Only the first of a run tells functions apart, so for the hot
+//! spots of a case run that case alone:
+//!
+//! ```text
+//! cargo bench --bench instructions -- NXDOMAIN && callgrind_annotate --auto=yes target/callgrind/profile.1
+//! ```
+
+mod world;
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use meridian::answer::answer;
+use meridian::limits::UDP_RESPONSE_LEN_MAX;
+use meridian::table::RoutingTable;
+use world::{Ask, CASES, Case};
+
+/// Asks the program to be the one that is measured.
+const MEASURED: &str = "--measured";
+
+/// Queries of each case, each of another client.
+const QUERIES: usize = 1000;
+
+fn main() -> ExitCode {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let wanted = arguments.last().filter(|last| *last != MEASURED).map_or("", String::as_str);
+    let cases = || CASES.iter().filter(|case| case.name.contains(wanted));
+    if arguments.first().is_some_and(|first| first == MEASURED) {
+        let table = world::table();
+        for case in cases() {
+            case.check(&table);
+            measured(&table, &case.asks(QUERIES));
+        }
+        return ExitCode::SUCCESS;
+    }
+    match count(wanted, cases()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("instructions were not counted: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is counted: the answers, and some ten instructions of the loop for each.
+#[inline(never)]
+fn measured(table: &RoutingTable, asks: &[Ask]) {
+    let mut out = [0; UDP_RESPONSE_LEN_MAX];
+    for ask in asks {
+        black_box(answer(&ask.query, &ask.asked, table, &mut out));
+    }
+}
+
+fn count<'c>(wanted: &str, cases: impl Iterator<Item = &'c Case>) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/callgrind");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory)?;
+    let profile = directory.join("profile");
+    let run = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=instructions::measured", "--dump-after=instructions::measured"])
+        .arg(format!("--callgrind-out-file={}", profile.display()))
+        .arg(std::env::current_exe()?)
+        .arg(MEASURED)
+        .args(Some(wanted).filter(|wanted| !wanted.is_empty()))
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    if !run.status.success() {
+        return Err(String::from_utf8_lossy(&run.stderr).into());
+    }
+    println!("{:<24} {:>12}", "case", "instructions");
+    for (number, case) in cases.enumerate() {
+        let text = fs::read_to_string(format!("{}.{}", profile.display(), number + 1))?;
+        let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("a profile without totals")?;
+        println!("{:<24} {:>12}", case.name, total.trim().parse::<usize>()? / QUERIES);
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! A first run, as a newcomer does it: the built program, on copies of `zones/` and `geoip/`, over real
+//! sockets on loopback.
+//!
+//! - `answers`: what is promised of the reference deployment and of the examples.
+//! - `greeting`: the commands that the program prints give what it promises, with the real `dig`.
+//! - `signals`: reload and stop.
+//! - `refusals`: what keeps a start from happening, and what does not.
+
+mod answers;
+mod greeting;
+mod node;
+mod refusals;
+mod signals;

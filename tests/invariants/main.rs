@@ -1,0 +1,13 @@
+//! What must always hold, and what this version could break: each invariant has a test that fails when it is
+//! broken. Where there is chance, its seeds are fixed: a failure comes back.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod decisions;
+mod deterministic;
+mod scopes;
+mod shares;
+mod torn;
+mod worlds;
