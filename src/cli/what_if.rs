@@ -39,7 +39,13 @@ pub(super) fn facts(
     if !switch.is_empty() {
         facts.revision = Revision(1);
         facts.overrides.push(Override {
-            kind: OverrideKind::Prefer { to: switch.clone(), from: None, yielded: false, left: BTreeSet::new() },
+            // What is assumed to be down is down for longer than a switch holds through.
+            kind: OverrideKind::Prefer {
+                to: switch.clone(),
+                from: None,
+                yielded: switch.is_subset(down),
+                left: BTreeSet::new(),
+            },
             scope: Scope::all(),
             revision: Revision(1),
             actor: "what-if".into(),

@@ -12,8 +12,6 @@
 //!   that never begins a handshake is closed after the idle time.
 //! - *Its listener ends on an aborted connection.* It is opened again on the same socket, so that the port
 //!   is never given up.
-//! - *It writes owners in full once a message is longer than pointers reach.* A reply of ours that then no
-//!   longer fits is sent truncated, without records; TCP carries it whole.
 //!
 //! # What nothing stands in for
 //!
@@ -22,6 +20,8 @@
 //! - What hickory can not read, it answers by itself, with a FORMERR that has no EDNS. That is so for
 //!   malformed messages, and for a Client Subnet option of family 0, which some clients send to say
 //!   "do not use my address" (RFC 7871 §7.1.2); our other doors answer those.
+//! - It writes owners in full once a message is longer than pointers reach. A reply of ours that then no
+//!   longer fits is sent truncated, without records; TCP carries it whole.
 
 use std::io;
 use std::net::TcpListener;

@@ -12,10 +12,12 @@
 //! 4. all_down   open: as 3. with everything that is not ordered out; closed: no data; or the sorry site
 //! ```
 //!
-//! At equal kind the narrower scope wins, then the later revision. A switch with `from` is not a rung of
+//! An order names data centres; inside them policy chooses as it always does, so a switch to a city still
+//! prefers its primary, and sticky clients stick. At equal kind the narrower scope wins, then the later
+//! revision. A switch with `from` is not a rung of
 //! its own: in policy's order its target stands wherever the data centre stood that it replaces, so it
 //! moves just the clients whom policy would give that data centre, whatever their tier. (When the target
-//! of such a pin is ordered out, those clients go on in policy's order.)
+//! of such a switch is ordered out, those clients go on in policy's order, what they left behind the rest.)
 //!
 //! An unmet entry condition keeps a tier's endpoints from every automatic choice: from the tiers, from
 //! `fallback`, and from `all_down: open`. Orders (pin, prefer, schedule) reach them.
@@ -125,7 +127,7 @@ pub enum NoData {
     PinnedOut,
     /// Nothing is usable and `all_down` is `closed`.
     Closed,
-    /// Everything that may answer is ordered out, or waits for an entry condition.
+    /// Whatever may answer is ordered out, fenced off, or waits for an entry condition.
     AllOut,
 }
 
@@ -135,7 +137,7 @@ impl NoData {
         match self {
             NoData::PinnedOut => "the pinned data centre is ordered out",
             NoData::Closed => "nothing is usable, and all_down is closed",
-            NoData::AllOut => "everything that may answer is ordered out or waits for an entry condition",
+            NoData::AllOut => "whatever may answer is ordered out, fenced off, or waits for an entry condition",
         }
     }
 }
@@ -144,6 +146,8 @@ impl NoData {
 pub fn plan(asked: &Asked<'_>, trail: &mut impl Trail) -> Plan {
     Planner::new(asked).run(trail)
 }
+
+static NOBODY: BTreeSet<EndpointIx> = BTreeSet::new();
 
 /// A standing switch that applies here.
 struct Switch<'a> {
@@ -261,17 +265,16 @@ impl<'a> Planner<'a> {
                 trail.note(|| Reason::Barred { endpoint: self.id(EndpointIx::from_at(at)), bar });
             }
         }
-        let mut substitutes = Vec::new();
+        let mut substitutes: Vec<Substitute> = Vec::new();
         for is_pin in [true, false] {
             let Some(switch) = self.switch(is_pin, trail) else { continue };
             trail.note(|| self.ordered(switch.what(), switch.order, switch.reach.iter()));
-            let draw = self.lens(Floor::Any, &BTreeSet::new()).whatever_their_health(&switch.reach);
-            match (draw, switch.from) {
+            match (self.target(&switch.reach), switch.from) {
                 (Some(draw), None) if substitutes.is_empty() => {
                     let source = if is_pin { Source::Pin } else { Source::Switch };
                     return self.finish(&draw, source, switch.what(), trail);
                 }
-                (Some(_), from) => substitutes.push(Substitute { from: from.cloned(), to: switch.reach }),
+                (Some(draw), from) => substitutes.push(Substitute { from: from.cloned(), to: draw }),
                 (None, None) if is_pin => return self.nothing(NoData::PinnedOut, trail),
                 (None, _) => {
                     trail.note(|| Reason::OrderBarred { what: switch.what(), revision: switch.order.revision });
@@ -282,16 +285,42 @@ impl<'a> Planner<'a> {
         for Substitute { from, to } in &substitutes {
             trail.note(|| Reason::Substituted {
                 from: from.iter().flatten().map(|dc| self.datacenter(*dc)).collect(),
-                to: to.iter().map(|endpoint| self.id(*endpoint).to_string()).collect(),
+                to: to.members.iter().map(|(endpoint, _)| self.id(*endpoint).to_string()).collect(),
             });
         }
         self.by_policy(&substitutes, trail)
     }
 
+    /// What a switch's target comes down to: policy inside the target, with as much health as there is. An
+    /// order needs no entry condition. `None`: all of it is ordered out.
+    fn target(&self, reach: &[EndpointIx]) -> Option<Draw> {
+        [Floor::Up, Floor::Unknown, Floor::Any]
+            .into_iter()
+            .find_map(|floor| self.within(reach, &self.lens(floor, &NOBODY)))
+            // Nothing is there but the sorry site.
+            .or_else(|| self.lens(Floor::Any, &NOBODY).endpoints(reach))
+    }
+
+    /// Policy's choice among `reach` alone: by the region's tiers, else by fallback, else by weight.
+    fn within(&self, reach: &[EndpointIx], lens: &Lens<'_>) -> Option<Draw> {
+        let service = self.asked.service;
+        let hidden = service.endpoints().map(|(ix, _)| ix).filter(|ix| !reach.contains(ix)).collect();
+        let lens = Lens { hidden: &hidden, ..*lens };
+        let is_sorry = |endpoint: EndpointIx| self.asked.route.all_down == AllDown::Sorry(endpoint);
+        let is_name = |endpoint: EndpointIx| matches!(service.endpoint(endpoint).data, Data::Cname(_));
+        let (names, addresses): (Vec<EndpointIx>, Vec<EndpointIx>) =
+            reach.iter().copied().filter(|endpoint| !is_sorry(*endpoint)).partition(|endpoint| is_name(*endpoint));
+        None.or_else(|| lens.tiers(self.asked.route.tiers.as_ref()?, &BTreeSet::new()))
+            .or_else(|| lens.flatten(self.asked.route.fallback.as_ref()?))
+            // Chance chooses among addresses or among names, never between the two.
+            .or_else(|| lens.endpoints(&addresses))
+            .or_else(|| lens.endpoints(&names))
+    }
+
     /// What a switch that can not be followed left goes to the end.
     fn leave(&mut self, order: &Override) {
         match &order.kind {
-            OverrideKind::Prefer { left, .. } => self.left.extend(left),
+            OverrideKind::Prefer { left, from, .. } => self.left.extend(left.iter().chain(from.iter().flatten())),
             OverrideKind::Pin { from, .. } => self.left.extend(from.iter().flatten()),
             OverrideKind::Schedule { .. } | OverrideKind::Weight { .. } | OverrideKind::Ttl(_) => {}
         }
@@ -341,6 +370,7 @@ impl<'a> Planner<'a> {
             standings: self.asked.standings,
             floor,
             excluded,
+            hidden: &NOBODY,
             weights: &self.weights,
             nearest: self.asked.nearest,
             substitutes: &[],
@@ -375,7 +405,7 @@ impl<'a> Planner<'a> {
             AllDown::Closed => self.nothing(NoData::Closed, trail),
             AllDown::Sorry(site) => {
                 let site = Some(site).filter(|site| self.is_inside(*site));
-                let draw = site.and_then(|site| self.lens(Floor::Any, &BTreeSet::new()).endpoints(&[site]));
+                let draw = site.and_then(|site| self.lens(Floor::Any, &NOBODY).endpoints(&[site]));
                 match draw {
                     Some(draw) => self.finish(&draw, Source::Sorry, "the sorry site", trail),
                     None => self.nothing(NoData::AllOut, trail),
@@ -401,26 +431,14 @@ impl<'a> Planner<'a> {
             .map(|(ix, _)| ix)
             .collect();
         let lens = Lens { substitutes: moving, ..self.lens(floor, &excluded) };
-        let route = self.asked.route;
-        let scheduled = || self.schedule().and_then(|endpoints| lens.endpoints(&endpoints));
         let closed: BTreeSet<usize> = self.closed.keys().copied().collect();
-        let tiers = || match &route.tiers {
-            // Where the location is not known, `nearest` leaves the choice to `fallback`.
-            Some(pool) if pool.method == Method::Nearest && lens.nearest.is_none() && route.fallback.is_some() => None,
-            Some(pool) => lens.tiers(pool, &closed),
-            None => None,
-        };
-        let beyond: BTreeSet<EndpointIx> = excluded.union(&self.guarded).copied().collect();
-        let fallback = || {
-            route
-                .fallback
-                .as_ref()
-                .filter(|_| self.fence.is_none())
-                .and_then(|pool| Lens { excluded: &beyond, ..lens }.flatten(pool))
-        };
-        None.or_else(|| Some((scheduled()?, Rung::Schedule)))
-            .or_else(|| Some((tiers()?, Rung::Tiers)))
-            .or_else(|| Some((fallback()?, Rung::Fallback)))
+        let automatic = Lens { hidden: &self.guarded, ..lens };
+        let route = self.asked.route;
+        None.or_else(|| Some((self.within(&self.schedule()?, &lens)?, Rung::Schedule)))
+            .or_else(|| Some((lens.tiers(route.tiers.as_ref()?, &closed)?, Rung::Tiers)))
+            .or_else(|| {
+                Some((automatic.flatten(route.fallback.as_ref().filter(|_| self.fence.is_none())?)?, Rung::Fallback))
+            })
     }
 
     fn schedule(&self) -> Option<Vec<EndpointIx>> {
@@ -434,11 +452,10 @@ impl<'a> Planner<'a> {
 
     /// Which rung of the order decided, as status and API say it.
     fn source(&self, draw: &Draw, rung: Rung, floor: Floor, side: Side, moving: &[Substitute]) -> Source {
-        let is_moved = draw.members.iter().any(|(endpoint, _)| moving.iter().any(|one| one.to.contains(endpoint)));
         match (floor, rung) {
             (Floor::Unknown | Floor::Any, _) => Source::Unknown,
+            (Floor::Up, _) if draw.is_substituted => Source::Switch,
             (Floor::Up, Rung::Schedule) => Source::Schedule,
-            (Floor::Up, Rung::Tiers | Rung::Fallback) if is_moved => Source::Switch,
             (Floor::Up, Rung::Tiers | Rung::Fallback) => {
                 let is = |floor: Floor| self.rungs(floor, Side::All, moving).is_some_and(|(other, _)| other == *draw);
                 if is(Floor::Any) {

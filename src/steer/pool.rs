@@ -15,6 +15,8 @@ pub(super) struct Draw {
     pub(super) mode: Mode,
     /// Not empty; weights are at least 1, in lowest terms.
     pub(super) members: Vec<(EndpointIx, u64)>,
+    /// A switch put some of them in place of others.
+    pub(super) is_substituted: bool,
 }
 
 /// What a pass may choose, and how it sees the world.
@@ -23,8 +25,10 @@ pub(super) struct Lens<'a> {
     pub(super) standings: &'a [Standing],
     /// How much health is asked.
     pub(super) floor: Floor,
-    /// Endpoints that this pass leaves out.
+    /// Endpoints that this pass leaves to another.
     pub(super) excluded: &'a BTreeSet<EndpointIx>,
+    /// Endpoints that are not there at all: a switch does not stand in for them either.
+    pub(super) hidden: &'a BTreeSet<EndpointIx>,
     /// Weights by order, in place of those that policy gives.
     pub(super) weights: &'a BTreeMap<EndpointIx, Weight>,
     /// Data centres by distance; `None` when the client's location is not known.
@@ -34,11 +38,11 @@ pub(super) struct Lens<'a> {
 }
 
 /// A switch that moves the clients of some data centres: wherever policy has an endpoint in `from`
-/// (`None`: anywhere), all of `to` stand, whatever their health.
+/// (`None`: anywhere), `to` stands, whatever its health.
 #[derive(Clone, Debug)]
 pub(super) struct Substitute {
     pub(super) from: Option<BTreeSet<DatacenterIx>>,
-    pub(super) to: Vec<EndpointIx>,
+    pub(super) to: Draw,
 }
 
 impl Substitute {
@@ -75,17 +79,21 @@ impl Lens<'_> {
 
     /// The selectable ones of `endpoints`, by their own weights.
     pub(super) fn endpoints(&self, endpoints: &[EndpointIx]) -> Option<Draw> {
-        let usable = endpoints.iter().filter(|endpoint| self.is_selectable(**endpoint));
-        let shares = usable
-            .map(|&endpoint| (self.weight_of(endpoint, self.service.endpoint(endpoint).weight), Draw::one(endpoint)));
+        let shares = endpoints.iter().filter_map(|&endpoint| {
+            Some((self.weight_of(endpoint, self.service.endpoint(endpoint).weight), self.endpoint(endpoint)?))
+        });
         mix(shares.collect(), Mode::Random)
     }
 
-    /// As [`Lens::endpoints`], asking for as much health as any of them has, and excluding none.
-    pub(super) fn whatever_their_health(&self, endpoints: &[EndpointIx]) -> Option<Draw> {
-        [Floor::Up, Floor::Unknown, Floor::Any]
-            .into_iter()
-            .find_map(|floor| Lens { floor, excluded: &BTreeSet::new(), ..*self }.endpoints(endpoints))
+    fn endpoint(&self, endpoint: EndpointIx) -> Option<Draw> {
+        if self.hidden.contains(&endpoint) {
+            return None;
+        }
+        let datacenter = self.service.endpoint(endpoint).datacenter;
+        match self.substitutes.iter().find(|substitute| substitute.replaces(datacenter)) {
+            Some(substitute) => Some(Draw { is_substituted: true, ..substitute.to.clone() }),
+            None => self.is_selectable(endpoint).then(|| Draw::one(endpoint)),
+        }
     }
 
     fn is_selectable(&self, endpoint: EndpointIx) -> bool {
@@ -95,13 +103,7 @@ impl Lens<'_> {
     fn member(&self, member: &Member) -> Option<Draw> {
         match &member.node {
             Node::Pool(pool) => self.flatten(pool),
-            Node::Endpoint(endpoint) => {
-                let datacenter = self.service.endpoint(*endpoint).datacenter;
-                match self.substitutes.iter().find(|substitute| substitute.replaces(datacenter)) {
-                    Some(substitute) => self.whatever_their_health(&substitute.to),
-                    None => self.is_selectable(*endpoint).then(|| Draw::one(*endpoint)),
-                }
-            }
+            Node::Endpoint(endpoint) => self.endpoint(*endpoint),
         }
     }
 
@@ -155,7 +157,7 @@ impl Lens<'_> {
 
 impl Draw {
     fn one(endpoint: EndpointIx) -> Draw {
-        Draw { mode: Mode::One, members: vec![(endpoint, 1)] }
+        Draw { mode: Mode::One, members: vec![(endpoint, 1)], is_substituted: false }
     }
 }
 
@@ -186,7 +188,8 @@ fn mix(mut shares: Vec<(u64, Draw)>, mode: Mode) -> Option<Draw> {
         (_, [(_, only)]) => only.mode,
         _ => mode,
     };
-    Some(Draw { mode, members: lowest_terms(&members) })
+    let is_substituted = shares.iter().any(|(_, draw)| draw.is_substituted);
+    Some(Draw { mode, members: lowest_terms(&members), is_substituted })
 }
 
 /// Divides by what all have in common, and scales down what would not fit a table's 32-bit sums; a weight

@@ -83,7 +83,11 @@ mod tests {
     use super::*;
 
     fn draw(mode: Mode, weights: &[u64]) -> Draw {
-        Draw { mode, members: weights.iter().enumerate().map(|(at, &w)| (EndpointIx::from_at(at), w)).collect() }
+        Draw {
+            mode,
+            members: weights.iter().enumerate().map(|(at, &w)| (EndpointIx::from_at(at), w)).collect(),
+            is_substituted: false,
+        }
     }
 
     #[test]

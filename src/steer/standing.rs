@@ -54,19 +54,24 @@ pub struct Standing {
 impl Standing {
     /// Which addresses it answers with when so much health is asked: `None` when it is not usable.
     ///
-    /// More health is always tried first: at [`Floor::Any`] an endpoint that is up answers with its up
-    /// addresses only.
+    /// The healthiest addresses that do are always taken: an endpoint that is up answers with its up
+    /// addresses at every floor, and at [`Floor::Any`] one address that is up is better than `min` of which
+    /// some are known to be down.
     pub fn live(&self, floor: Floor) -> Option<Vec<bool>> {
         if self.bar.is_some() {
             return None;
         }
-        let enough = |counts: fn(State) -> bool| {
+        let only = |counts: fn(State) -> bool, least: usize| {
             let live: Vec<bool> = self.addresses.iter().map(|&state| counts(state)).collect();
-            (live.iter().filter(|&&live| live).count() >= self.min).then_some(live)
+            (live.iter().filter(|&&live| live).count() >= least).then_some(live)
         };
-        enough(|state| state == State::Up)
-            .or_else(|| enough(|state| state != State::Down).filter(|_| floor >= Floor::Unknown))
-            .or_else(|| (floor == Floor::Any).then(|| vec![true; self.addresses.len()]))
+        let (is_up, is_not_down) = (|state| state == State::Up, |state| state != State::Down);
+        only(is_up, self.min).or_else(|| only(is_not_down, self.min).filter(|_| floor >= Floor::Unknown)).or_else(
+            || match floor {
+                Floor::Up | Floor::Unknown => None,
+                Floor::Any => only(is_up, 1).or_else(|| only(is_not_down, 1)).or_else(|| only(|_| true, 0)),
+            },
+        )
     }
 
     /// Usable when so much health is asked.
@@ -112,7 +117,8 @@ mod tests {
         assert_eq!(two.live(Floor::Unknown), Some(vec![true, false, true]));
         let dead = standing(&[Up, Down, Down], 2);
         assert_eq!(dead.live(Floor::Unknown), None);
-        assert_eq!(dead.live(Floor::Any), Some(vec![true; 3]));
+        assert_eq!(dead.live(Floor::Any), Some(vec![true, false, false]));
+        assert_eq!(standing(&[Down, Down], 1).live(Floor::Any), Some(vec![true; 2]));
         assert_eq!((mixed.state(), two.state(), dead.state()), (Up, Unknown, Down));
     }
 

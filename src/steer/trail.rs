@@ -96,7 +96,7 @@ impl fmt::Display for Reason {
                 Floor::Unknown => f.write_str("nothing is up: unknown counts as up"),
                 Floor::Any => f.write_str("nothing is usable: everything that is not ordered out counts as up"),
             },
-            Reason::Unlocated => f.write_str("the client's location is not known: nearest cannot choose"),
+            Reason::Unlocated => f.write_str("the client's location is not known: nearest goes by priority"),
             Reason::Chose { what, members } => {
                 write!(f, "{what}: ")?;
                 match members.as_slice() {

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,12 @@ impl House {
             server_id: Some(IDENTITY.to_owned()),
             ..Settings::default()
         };
-        let paths = Paths { zones: zones.to_owned(), geoip: Vec::new(), geoip_if_present: true, geoip_required: false };
+        let paths = Paths {
+            zones: zones.to_owned(),
+            geoip: Vec::<PathBuf>::new(),
+            geoip_if_present: false,
+            geoip_required: false,
+        };
         let load = control::load(&paths, &settings, false);
         let errors: Vec<&Diagnostic> = load.found.iter().filter(|found| found.is_error()).collect();
         let base = load.base.unwrap_or_else(|| panic!("the zones do not load: {errors:#?}"));
