@@ -25,6 +25,5 @@ fn what_is_configured_is_told_and_nothing_else() {
     for name in ["authors.bind", "bind", "geo.example.com"] {
         assert_eq!(Question::new(name, TXT).class(3).ask(&open).rcode, REFUSED, "{name}");
     }
-    let other = Question::new("version.bind", A).class(3).ask(&open);
-    assert_eq!((other.rcode, other.is_authoritative()), (REFUSED, false), "as NSD and Knot do");
+    assert_eq!(Question::new("version.bind", A).class(3).ask(&open).rcode, REFUSED, "as NSD and Knot do");
 }
