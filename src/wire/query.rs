@@ -10,15 +10,15 @@
 //! | opcode other than QUERY | NOTIMP, header only (NOTIFY is served) | NOTIMP with the question (NOTIFY, UPDATE are served) | NOTIMP, header only: another opcode may give the rest another meaning |
 //! | RCODE not 0 | FORMERR | ignored | ignored: it means nothing in a query |
 //! | TC, AA, RA, AD, CD, Z set | ignored | ignored | ignored |
-//! | QDCOUNT 0 | FORMERR, with OPT if that is all there is | FORMERR with OPT | FORMERR (RFC 9619), with OPT if that is all there is |
-//! | QDCOUNT over 1 | FORMERR, header only | FORMERR, header only | FORMERR, header only (RFC 9619) |
-//! | question cut short, name over 255, label types 0x40 and 0x80, pointer in QNAME | FORMERR, header only | FORMERR, header only | FORMERR, header only |
+//! | QDCOUNT 0 | FORMERR; NOERROR with OPT if that is all there is | FORMERR with OPT; drops other octets | FORMERR (RFC 9619), with OPT if that is all there is |
+//! | QDCOUNT over 1 | FORMERR, header only | drops | FORMERR, header only (RFC 9619) |
+//! | question cut short, name over 255, label types 0x40 and 0x80, pointer in QNAME | FORMERR, header only | drops | FORMERR, header only |
 //! | ANCOUNT not 0 | FORMERR | read and ignored | FORMERR |
 //! | NSCOUNT not 0 | FORMERR, but for IXFR | read and ignored | FORMERR, but for one record with IXFR (RFC 1995 §3) |
 //! | two OPT records | FORMERR | FORMERR | FORMERR (RFC 6891 §6.1.1) |
 //! | OPT whose owner is not the root | FORMERR (an unknown record) | accepted | FORMERR (RFC 6891 §6.1.2) |
 //! | options that run past RDLENGTH, or leave octets over | FORMERR | FORMERR | FORMERR, with OPT |
-//! | malformed client subnet | not read | FORMERR with OPT | FORMERR with OPT (RFC 7871 §7.1.2) |
+//! | malformed client subnet | not read | not read, unless it is enabled | FORMERR with OPT (RFC 7871 §7.1.2) |
 //! | EDNS version not 0 | BADVERS, options not read | BADVERS | [`Edns::version`] says so, options not read |
 //! | TSIG not last, or twice | FORMERR | FORMERR | FORMERR (RFC 8945 §5.1) |
 //! | TSIG last | verified, NOTAUTH | verified, NOTAUTH | [`Query::has_tsig`] says so |

@@ -50,6 +50,8 @@ loop2     CNAME loop1
 *.wild    TXT  "wild"
 here.wild A    192.0.2.98
 a.deep    A    192.0.2.97
+*.self    CNAME again.self
+inward    DNAME x.inward
 old       DNAME static
 oldgeo    DNAME geo
 child     NS   ns.child

@@ -160,3 +160,17 @@ fn what_is_no_query_gets_no_answer_of_ours() {
         assert_eq!(question.clone().class(class).ask(&table).rcode, REFUSED, "class {class}");
     }
 }
+
+#[test]
+fn section_3_6_2_a_loop_of_aliases_gives_each_once() {
+    let table = table();
+    for (asked, owners) in [
+        ("loop1.example.com", &["loop1.example.com.", "loop2.example.com."][..]),
+        ("again.self.example.com", &["again.self.example.com."]),
+        ("other.self.example.com", &["other.self.example.com.", "again.self.example.com."]),
+    ] {
+        let reply = Question::new(asked, A).ask(&table);
+        assert_eq!(reply.rcode, NOERROR);
+        assert_eq!(reply.answers.iter().map(|r| r.owner.as_str()).collect::<Vec<_>>(), owners, "{asked}");
+    }
+}

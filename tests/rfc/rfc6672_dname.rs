@@ -35,3 +35,12 @@ fn section_2_2_a_name_that_becomes_too_long_is_yxdomain() {
     assert_eq!((reply.rcode, reply.answers.len()), (YXDOMAIN, 1));
     assert_eq!(reply.answers[0].rtype, DNAME);
 }
+
+#[test]
+fn section_3_2_a_dname_that_a_chain_passes_again_is_given_once() {
+    let table = table();
+    let reply = Question::new("a.inward.example.com", A).ask(&table);
+    let owners: Vec<&str> = reply.answers.iter().filter(|r| r.rtype == DNAME).map(|r| r.owner.as_str()).collect();
+    assert_eq!(owners, ["inward.example.com."]);
+    assert!(reply.answers.iter().filter(|r| r.rtype == CNAME).count() > 1);
+}

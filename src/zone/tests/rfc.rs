@@ -52,6 +52,16 @@ fn rfc1034_the_root_can_be_a_zone() {
 }
 
 #[test]
+fn rfc4035_3_1_4_1_a_zone_below_a_foreign_cut_is_for_the_delegated_servers_to_know() {
+    let above = format!("{HEAD}cut NS ns.elsewhere.test.\n");
+    let below = format!("{HEAD}www A 192.0.2.1\n");
+    let table = table(&[("example", &above), ("sub.cut.example", &below)], &[]);
+    let apex = name("sub.cut.example");
+    assert_eq!(show_find(apex.as_wire(), table.find_parent_side(apex.as_wire())), "cut cut.example. in example.");
+    assert_eq!(shown(&table, "sub.cut.example"), "node sub.cut.example. in sub.cut.example.");
+}
+
+#[test]
 fn rfc4035_3_1_4_1_ds_belongs_to_the_parent_side() {
     let parent = format!("{HEAD}sub NS ns.sub\nns.sub A 192.0.2.2\nsub DS 1 13 2 00ff\n");
     let table = table(&[("example", &parent), ("sub.example", HEAD), ("hidden.sub.example", HEAD)], &[]);
