@@ -1,7 +1,7 @@
 //! The writer: events in, tables out.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::load::{Load, Paths, load};
@@ -11,6 +11,10 @@ use crate::table::{Base, Publisher, RoutingTable, Subscription};
 
 /// How long a publication may take to reach every reader before that is worth a warning.
 const EVERYWHERE_WITHIN: Duration = Duration::from_millis(10);
+
+/// While old tables are held by readers at rest, this long to the next look whether they have let go. UDP workers
+/// wake once a second.
+const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 
 /// Something that may change what is served.
 #[derive(Debug)]
@@ -67,14 +71,24 @@ impl Control {
 
     /// Works until [`Event::Stop`], or until nobody can send events any more.
     pub fn run(mut self, events: &Receiver<Event>) {
-        while let Ok(event) = events.recv() {
+        loop {
+            let event = match self.patience() {
+                Some(patience) => events.recv_timeout(patience),
+                None => events.recv().map_err(RecvTimeoutError::from),
+            };
             match event {
                 // Who asked may have gone; the reload counts all the same.
-                Event::Reload { reply } => drop(reply.send(self.reload())),
-                Event::Stop => return,
+                Ok(Event::Reload { reply }) => drop(reply.send(self.reload())),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.publisher.reclaim();
         }
+    }
+
+    /// Frees what can be freed; says how long to wait before the next try, if anything is left. A table may be
+    /// large: it should not wait for the next event, which may be weeks away.
+    fn patience(&mut self) -> Option<Duration> {
+        (self.publisher.reclaim() > 0).then_some(RECLAIM_EVERY)
     }
 
     /// Reads all files again and publishes what they say, if there is no error among it.
@@ -102,5 +116,55 @@ impl Control {
             }
             std::thread::yield_now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A control whose base nobody else holds, and how to see that base go.
+    fn control(dir: &std::path::Path) -> (Control, std::sync::Weak<Base>) {
+        let paths = Paths { zones: dir.to_owned(), geoip: Vec::new(), geoip_if_present: true, geoip_required: false };
+        let base = Arc::new(Base::empty());
+        let control = Control::new(paths, Settings::default(), false, &base);
+        (control, Arc::downgrade(&base))
+    }
+
+    #[test]
+    fn an_old_base_is_freed_without_another_event_once_its_last_reader_moves_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut control, old) = control(dir.path());
+        let mut reader = control.subscription().reader().unwrap();
+        reader.work();
+        reader.rest();
+        let reloaded = control.reload();
+        assert!(reloaded.is_new, "{:?}", reloaded.found);
+        assert_eq!(control.patience(), Some(RECLAIM_EVERY), "a reader at rest holds the old table");
+        assert!(old.upgrade().is_some());
+
+        let (events, inbox) = mpsc::channel();
+        let writer = std::thread::spawn(move || control.run(&inbox));
+        reader.work();
+        reader.rest();
+        // Reached only when the test fails.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while old.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "the old base is still held");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        events.send(Event::Stop).unwrap();
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn with_nothing_to_free_it_waits_for_events_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut control, old) = control(dir.path());
+        assert_eq!(control.patience(), None);
+        assert!(control.reload().is_new);
+        assert_eq!((control.patience(), old.strong_count()), (None, 0), "no reader ever held it");
     }
 }

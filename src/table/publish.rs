@@ -12,7 +12,7 @@
 //! A slot is written by one reader alone and lies on cache lines of its own.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -57,6 +57,8 @@ impl Publisher {
     /// until no reader holds it.
     pub fn publish(&mut self, table: RoutingTable) {
         self.retired.push(self.shared.current.swap(Arc::new(table)));
+        // Between the swap and every later look at the slots; the other half is in `Reader::work`.
+        fence(Ordering::SeqCst);
         self.reclaim();
     }
 
@@ -124,6 +126,10 @@ impl Reader {
         // Post "something old" before looking: a writer that then finds this slot resting has already
         // swapped the pointer that is loaded next.
         slot.store(0, Ordering::SeqCst);
+        // The cache looks for a newer table with a relaxed load, which a processor may hoist above the store:
+        // the writer would then see this slot resting while the older table answers. This fence and the
+        // writer's in `publish` forbid that: either this load sees the swap, or the writer sees the store.
+        fence(Ordering::SeqCst);
         let table = self.cache.load();
         slot.store(table.generation().0, Ordering::SeqCst);
         table
