@@ -50,6 +50,11 @@ litter+=("$log")
 # Test programs that fail do not keep the others from running.
 cargo test --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
 
+# The unsafe code once more under AddressSanitizer, where the compiler brings it.
+if (($# == 0)) && [[ $(rustc -vV | sed -n 's/^host: //p') == *-unknown-linux-gnu ]]; then
+    tests/sanitize.sh 2>&1 | tee -a "$log" || status=$?
+fi
+
 # cargo's own result lines, added up.
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; programs++ }
      END { printf "all: %s. %d passed; %d failed; %d ignored; in %d test programs\n",
