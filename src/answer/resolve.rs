@@ -66,32 +66,44 @@ type Next = Option<NameBuf>;
 struct Hop<'h> {
     /// In wire form, lower case.
     name: &'h [u8],
-    /// The question itself, or a later name of the chain.
-    is_question: bool,
+    /// What led here; `None`: it is the question's own name.
+    before: Option<&'h Hop<'h>>,
 }
 
 impl<'h> Hop<'h> {
     fn owner(&self) -> Owner<'h> {
-        if self.is_question { Owner::Question } else { Owner::Name(self.name) }
+        if self.before.is_none() { Owner::Question } else { Owner::Name(self.name) }
     }
 
     /// The suffix that begins `skip` octets into the name.
     fn ancestor(&self, skip: usize) -> Owner<'h> {
-        match (self.is_question, skip) {
-            (true, 0) => Owner::Question,
-            (true, skip) => Owner::QuestionSuffix(skip),
-            (false, skip) => Owner::Name(&self.name[skip..]),
+        match (self.before, skip) {
+            (None, 0) => Owner::Question,
+            (None, skip) => Owner::QuestionSuffix(skip),
+            (Some(_), skip) => Owner::Name(&self.name[skip..]),
         }
+    }
+
+    /// True when the chain has been at `name` before: what follows is in the answer already.
+    fn has_passed(&self, name: &[u8]) -> bool {
+        self.name == name || self.before.is_some_and(|before| before.has_passed(name))
     }
 }
 
 impl Resolution<'_, '_> {
     fn run(&mut self) {
         let query = self.query;
-        let mut next = self.hop(&Hop { name: query.qname().as_wire(), is_question: true });
-        for _ in 0..CNAME_HOPS_MAX {
-            let Some(target) = next else { return };
-            next = self.hop(&Hop { name: target.as_wire(), is_question: false });
+        self.walk(&Hop { name: query.qname().as_wire(), before: None }, CNAME_HOPS_MAX);
+    }
+
+    /// Answers at `hop` and at what follows from it, at most `hops_left` hops on. Each hop's name is on the
+    /// stack of its own call, so that a loop is seen for what it is.
+    fn walk(&mut self, hop: &Hop<'_>, hops_left: usize) {
+        if let Some(target) = self.hop(hop)
+            && hops_left > 0
+            && !hop.has_passed(target.as_wire())
+        {
+            self.walk(&Hop { name: target.as_wire(), before: Some(hop) }, hops_left - 1);
         }
     }
 
@@ -226,7 +238,9 @@ impl Resolution<'_, '_> {
     fn dname(&mut self, hop: &Hop<'_>, node: Node<'_>, owner: usize) -> Next {
         self.set_authoritative();
         let dname = node.rrset(rtype::DNAME)?;
-        self.require(hop.ancestor(owner), &dname);
+        if !self.has_met(hop, node) {
+            self.require(hop.ancestor(owner), &dname);
+        }
         if self.writer.is_truncated() {
             return None;
         }
@@ -241,6 +255,14 @@ impl Resolution<'_, '_> {
             return None;
         }
         if self.query.qtype() == rtype::CNAME { None } else { NameBuf::lower_case(target.as_wire()) }
+    }
+
+    /// True when the chain has come by this DNAME before: it is in the answer already.
+    fn has_met(&self, hop: &Hop<'_>, dname: Node<'_>) -> bool {
+        let earlier = std::iter::successors(hop.before, |hop| hop.before);
+        earlier
+            .into_iter()
+            .any(|hop| matches!(self.table.zones().find(hop.name), Find::Dname { node, .. } if node == dname))
     }
 
     /// RFC 1034 §4.3.2 step 3b, RFC 9471: the delegation's NS and the addresses without which they could not
