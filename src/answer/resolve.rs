@@ -21,6 +21,10 @@ const HINFO_TTL_S: u32 = 3600;
 /// `"RFC8482"` and an empty string.
 const HINFO: &[u8] = b"\x07RFC8482\0";
 
+/// Said to everyone when nothing may answer. Why (orders, health, policy) is the operator's business: the debug
+/// TXT and `explain` tell it to those who may know.
+const NO_ENDPOINT: &str = "no endpoint is available";
+
 /// What the reply's OPT is to say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
@@ -208,8 +212,7 @@ impl Resolution<'_, '_> {
         let located = service.locate(self.client);
         self.told.scope = self.told.scope.max(located.scope);
         let Some(choice) = service.choose(located, self.client, self.asked.random) else {
-            let text = service.verdict(located).err().map_or("", |why| why.as_str());
-            self.told.ede = Some(Ede { code: ede::OTHER, text });
+            self.told.ede = Some(Ede { code: ede::OTHER, text: NO_ENDPOINT });
             self.service_no_data(hop, zone, service, true);
             return None;
         };
