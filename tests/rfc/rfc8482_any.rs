@@ -6,15 +6,7 @@ use super::table;
 #[test]
 fn section_4_2_any_gets_an_hinfo_wherever_there_is_anything() {
     let table = table();
-    for name in [
-        "geo.example.com",
-        "cdn.example.com",
-        "x.any.example.com",
-        "static.example.com",
-        "example.com",
-        "x.wild.example.com",
-        "www.example.com",
-    ] {
+    for name in ["geo.example.com", "x.any.example.com", "static.example.com", "example.com", "x.wild.example.com"] {
         for question in [Question::new(name, ANY), Question::new(name, ANY).tcp()] {
             let reply = question.ecs("10.1.0.0/16").ask(&table);
             assert_eq!((reply.rcode, reply.answers.len()), (NOERROR, 1), "{name}");
@@ -23,6 +15,47 @@ fn section_4_2_any_gets_an_hinfo_wherever_there_is_anything() {
             assert_eq!(hinfo.owner, format!("{name}."));
             assert!(reply.is_authoritative());
             assert_eq!(reply.scope(), Some(0), "it is the same for everyone");
+        }
+    }
+}
+
+#[test]
+fn section_4_2_where_a_cname_is_present_any_gets_it_alone() {
+    let table = table();
+    for (name, target) in [
+        ("www.example.com", "static.example.com."),
+        ("twice.example.com", "www.example.com."),
+        ("x.round.example.com", "y.round.example.com."),
+        ("to-geo.example.com", "geo.example.com."),
+    ] {
+        let reply = Question::new(name, ANY).ecs("10.1.0.0/16").ask(&table);
+        assert_eq!((reply.rcode, reply.texts(), reply.scope()), (NOERROR, vec![target], Some(0)), "{name}");
+        assert_eq!(reply.answers[0].rtype, CNAME);
+    }
+    // A service may have a name for one client and addresses for another.
+    let table = super::texts()
+        .and_policy(
+            r"
+gslb:
+  domain: mixed.example.com
+  policies:
+    default: { primary: b }
+    beijing: { primary: a }
+    shanghai: { primary: b }
+  endpoints: { a: { cname: a.elsewhere.test. }, b: { ip: 192.0.2.1 } }
+",
+        )
+        .table();
+    for (name, client, rtype, text) in [
+        ("cdn.example.com", "10.1.0.0/16", CNAME, "geo.example.com."),
+        ("mixed.example.com", "10.1.0.0/16", CNAME, "a.elsewhere.test."),
+        ("mixed.example.com", "10.2.0.0/16", HINFO, "RFC8482|"),
+    ] {
+        let reply = Question::new(name, ANY).ecs(client).ask(&table);
+        let [record] = reply.answers.as_slice() else { panic!("{reply:#?}") };
+        assert_eq!((record.rtype, reply.scope()), (rtype, Some(16)), "{name}");
+        if rtype == CNAME {
+            assert_eq!(record.text, text);
         }
     }
 }
