@@ -50,7 +50,7 @@ pub(super) fn ask(
     let subnet = ClientSubnet::new(client.network(), client.prefix_len(), 0);
     edns.options_mut().insert(EdnsOption::Subnet(subnet));
     query.set_edns(edns);
-    let asked = Asked { client: client.addr(), transport: Transport::Tcp, now_s: 0, random };
+    let asked = Asked { client: client.addr(), transport: Transport::Tcp, random };
     let mut out = vec![0; MESSAGE_LEN_MAX];
     let Outcome::Reply(len) = answer::answer(&query.to_vec()?, &asked, table, &mut out) else {
         return Err("the query was dropped".into());
