@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::answer::{self, Asked, Outcome, Transport};
 use crate::limits::MESSAGE_LEN_MAX;
-use crate::model::Name;
+use crate::model::{Name, ServiceIx};
 use crate::table::RoutingTable;
 
 /// A reply, as a client reads it.
@@ -32,6 +32,14 @@ impl Reply {
                 _ => None,
             })
             .collect()
+    }
+}
+
+/// Random numbers that between them bring out every answer that chance could give; one for static data.
+pub(super) fn randoms(table: &RoutingTable, service: Option<ServiceIx>, client: IpNet) -> Vec<u64> {
+    match service.map(|ix| table.service(ix)) {
+        Some(view) => view.randoms(view.locate(client.addr())),
+        None => vec![0],
     }
 }
 
