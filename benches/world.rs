@@ -175,7 +175,7 @@ impl Case {
             .map(|_| {
                 // 1.0.0.0 to 223.255.255.255
                 let client = Ipv4Addr::from_bits((0x0100_0000 + number() % 0xdf00_0000) as u32);
-                let asked = Asked { client: IpAddr::V4(client), transport: Transport::Udp, now_s: 0, random: number() };
+                let asked = Asked { client: IpAddr::V4(client), transport: Transport::Udp, random: number() };
                 Ask { query: self.query(client), asked }
             })
             .collect()

@@ -50,8 +50,6 @@ pub struct Asked {
     pub client: IpAddr,
     /// How it came.
     pub transport: Transport,
-    /// Seconds since the epoch, as of the batch.
-    pub now_s: u64,
     /// A uniformly random number, fresh for each query.
     pub random: u64,
 }

@@ -21,6 +21,10 @@ const HINFO_TTL_S: u32 = 3600;
 /// `"RFC8482"` and an empty string.
 const HINFO: &[u8] = b"\x07RFC8482\0";
 
+/// Said to everyone when nothing may answer. Why (orders, health, policy) is the operator's business: the debug
+/// TXT and `explain` tell it to those who may know.
+const NO_ENDPOINT: &str = "no endpoint is available";
+
 /// What the reply's OPT is to say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
@@ -176,12 +180,12 @@ impl Resolution<'_, '_> {
             self.add_targets(&rrset);
             return None;
         }
-        if qtype == rtype::ANY && !node.is_empty() {
-            self.hinfo(hop);
-            return None;
-        }
         match node.rrset(rtype::CNAME) {
             Some(cname) => self.follow(hop, &cname),
+            None if qtype == rtype::ANY && !node.is_empty() => {
+                self.hinfo(hop, HINFO_TTL_S);
+                None
+            }
             None => {
                 self.no_data(hop, zone);
                 None
@@ -191,8 +195,8 @@ impl Resolution<'_, '_> {
 
     fn service(&mut self, hop: &Hop<'_>, zone: Zone<'_>, node: Node<'_>, service: &ServiceView<'_>) -> Next {
         let qtype = self.query.qtype();
-        if qtype == rtype::ANY {
-            self.hinfo(hop);
+        if qtype == rtype::ANY && !service.may_answer(rtype::CNAME) {
+            self.hinfo(hop, HINFO_TTL_S);
             return None;
         }
         if !service.may_answer(qtype) {
@@ -208,8 +212,7 @@ impl Resolution<'_, '_> {
         let located = service.locate(self.client);
         self.told.scope = self.told.scope.max(located.scope);
         let Some(choice) = service.choose(located, self.client, self.asked.random) else {
-            let text = service.verdict(located).err().map_or("", |why| why.as_str());
-            self.told.ede = Some(Ede { code: ede::OTHER, text });
+            self.told.ede = Some(Ede { code: ede::OTHER, text: NO_ENDPOINT });
             self.service_no_data(hop, zone, service, true);
             return None;
         };
@@ -218,15 +221,23 @@ impl Resolution<'_, '_> {
         }
         match choice.rrset(qtype) {
             Some(rrset) => self.require(hop.owner(), &rrset),
+            // Another choice would be a name: the HINFO holds no longer than this one.
+            None if qtype == rtype::ANY => self.hinfo(hop, choice.ttl().min(HINFO_TTL_S)),
             None => self.service_no_data(hop, zone, service, true),
         }
         None
     }
 
+    /// True when a CNAME is itself what was asked for, and so not followed (RFC 1034 §3.6.2): ANY is answered
+    /// with it alone (RFC 8482 §4.1, and §4.2 has no HINFO beside a CNAME).
+    fn wants_cname(&self) -> bool {
+        matches!(self.query.qtype(), rtype::CNAME | rtype::ANY)
+    }
+
     /// Answers with a CNAME, and goes on at its target unless the CNAME itself was asked for.
     fn follow(&mut self, hop: &Hop<'_>, cname: &RrsetRef<'_>) -> Next {
         self.require(hop.owner(), cname);
-        if self.writer.is_truncated() || self.query.qtype() == rtype::CNAME {
+        if self.writer.is_truncated() || self.wants_cname() {
             return None;
         }
         self.has_answered = true;
@@ -254,7 +265,15 @@ impl Resolution<'_, '_> {
             self.writer.truncate();
             return None;
         }
-        if self.query.qtype() == rtype::CNAME { None } else { NameBuf::lower_case(target.as_wire()) }
+        if self.wants_cname() { None } else { NameBuf::lower_case(target.as_wire()) }
+    }
+
+    /// True when the chain has come by this DNAME before: it is in the answer already.
+    fn has_met(&self, hop: &Hop<'_>, dname: Node<'_>) -> bool {
+        let earlier = std::iter::successors(hop.before, |hop| hop.before);
+        earlier
+            .into_iter()
+            .any(|hop| matches!(self.table.zones().find(hop.name), Find::Dname { node, .. } if node == dname))
     }
 
     /// True when the chain has come by this DNAME before: it is in the answer already.
@@ -319,8 +338,8 @@ impl Resolution<'_, '_> {
         let _ = self.writer.require(Section::Authority, hop.ancestor(skip), soa, Some(ttl));
     }
 
-    fn hinfo(&mut self, hop: &Hop<'_>) {
-        if self.writer.record(Section::Answer, hop.owner(), rtype::HINFO, class::IN, HINFO_TTL_S, HINFO).is_err() {
+    fn hinfo(&mut self, hop: &Hop<'_>, ttl: u32) {
+        if self.writer.record(Section::Answer, hop.owner(), rtype::HINFO, class::IN, ttl, HINFO).is_err() {
             self.writer.truncate();
         }
     }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::answer::{self, Asked, Outcome, Transport};
 use crate::limits::MESSAGE_LEN_MAX;
-use crate::model::Name;
+use crate::model::{Name, ServiceIx};
 use crate::table::RoutingTable;
 
 /// A reply, as a client reads it.
@@ -35,6 +35,14 @@ impl Reply {
     }
 }
 
+/// Random numbers that between them bring out every answer that chance could give; one for static data.
+pub(super) fn randoms(table: &RoutingTable, service: Option<ServiceIx>, client: IpNet) -> Vec<u64> {
+    match service.map(|ix| table.service(ix)) {
+        Some(view) => view.randoms(view.locate(client.addr())),
+        None => vec![0],
+    }
+}
+
 /// Asks `table` for `name` from `client`, over TCP so that nothing is cut off.
 pub(super) fn ask(
     table: &RoutingTable,
@@ -50,7 +58,7 @@ pub(super) fn ask(
     let subnet = ClientSubnet::new(client.network(), client.prefix_len(), 0);
     edns.options_mut().insert(EdnsOption::Subnet(subnet));
     query.set_edns(edns);
-    let asked = Asked { client: client.addr(), transport: Transport::Tcp, now_s: 0, random };
+    let asked = Asked { client: client.addr(), transport: Transport::Tcp, random };
     let mut out = vec![0; MESSAGE_LEN_MAX];
     let Outcome::Reply(len) = answer::answer(&query.to_vec()?, &asked, table, &mut out) else {
         return Err("the query was dropped".into());

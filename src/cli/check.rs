@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::alias::Destination;
 use super::{ask, show, what_if};
 use crate::config::{self, Expect, PolicyTest};
 use crate::control::{self, Load, Paths};
@@ -166,9 +167,12 @@ impl std::fmt::Display for Got {
 fn outcome(table: &RoutingTable, test: &PolicyTest) -> Result<Got, Box<dyn std::error::Error>> {
     let mut got = Got { rcode: 0, is_empty: true, datacenters: BTreeSet::new(), addresses: BTreeSet::new() };
     let base = table.base();
-    let service = base.service_named(&test.question);
-    for random in randoms(table, test) {
-        let reply = ask::ask(table, &test.question, test.rtype, test.client, random)?;
+    let destination = Destination::of(table, &test.question, test.rtype);
+    let service = destination.service();
+    // An alias of a service is asked through, as a resolver does; what any other alias gives stands in one reply.
+    let question = if service.is_some() { destination.last() } else { &test.question };
+    for random in ask::randoms(table, service, test.client) {
+        let reply = ask::ask(table, question, test.rtype, test.client, random)?;
         got.rcode = reply.rcode.into();
         got.is_empty &= reply.answers.is_empty();
         got.addresses.extend(reply.addresses().iter().map(ToString::to_string));
@@ -180,17 +184,6 @@ fn outcome(table: &RoutingTable, test: &PolicyTest) -> Result<Got, Box<dyn std::
         }
     }
     Ok(got)
-}
-
-/// Random numbers that between them bring out every answer that chance could give.
-fn randoms(table: &RoutingTable, test: &PolicyTest) -> Vec<u64> {
-    match table.base().service_named(&test.question) {
-        Some(ix) => {
-            let view = table.service(ix);
-            view.randoms(view.locate(test.client.addr()))
-        }
-        None => vec![0],
-    }
 }
 
 fn names(policy: &PolicySet, dcs: &BTreeSet<DatacenterIx>) -> BTreeSet<String> {

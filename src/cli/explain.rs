@@ -1,5 +1,6 @@
 //! `meridian explain`: what a client gets for a name, and why.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde_json::json;
 
+use super::alias::{Destination, Stands};
 use super::check::{FileArgs, ns_required};
 use super::{ask, show, what_if};
 use crate::control::{self, Load, Paths};
-use crate::model::{Generation, Name, Place};
+use crate::model::{DatacenterIx, Generation, Name, Place};
 use crate::steer::Plan;
 use crate::table::{Explanation, RoutingTable, explain};
 use crate::wire::types::TypeName;
@@ -73,15 +75,15 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let named = |names: &[String]| what_if::datacenters(base.policy(), names);
-    let facts = match (named(&args.down), named(&args.out), named(&args.switch)) {
-        (Ok(down), Ok(out), Ok(switch)) => what_if::facts(base.policy(), &down, &out, &switch),
+    let (facts, down) = match (named(&args.down), named(&args.out), named(&args.switch)) {
+        (Ok(down), Ok(out), Ok(switch)) => (what_if::facts(base.policy(), &down, &out, &switch), down),
         (Err(message), ..) | (_, Err(message), _) | (.., Err(message)) => return usage(&message),
     };
     let table = RoutingTable::compile(&base, Arc::new(facts), Generation(1));
-    let written = match args.output {
-        OutputFormat::Text => text(&table, &question),
-        OutputFormat::Json => as_json(&table, &question),
-    };
+    let written = explained(&table, &question, &down).and_then(|explained| match args.output {
+        OutputFormat::Text => text(&question, &explained),
+        OutputFormat::Json => as_json(&table, &question, &explained),
+    });
     match written {
         Ok(written) => {
             show::out(&written);
@@ -122,35 +124,81 @@ fn client(text: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("{text:?} is neither an address nor a network such as 192.0.2.0/24"))
 }
 
-/// All that there is to say: for a service one explanation for each answer that chance could give.
-fn explained(table: &RoutingTable, question: &Question) -> Result<Vec<(ask::Reply, Option<Explanation>)>, Error> {
-    let client = question.client.addr();
-    let service = table.base().service_named(&question.name);
-    let randoms = match service {
-        Some(ix) => table.service(ix).randoms(table.service(ix).locate(client)),
-        None => vec![0],
-    };
-    randoms
-        .into_iter()
-        .map(|random| {
-            let reply = ask::ask(table, &question.name, question.rtype, question.client, random)?;
-            Ok((reply, service.map(|ix| explain(table, ix, client, random))))
-        })
-        .collect()
+/// All that there is to say.
+struct Explained {
+    destination: Destination,
+    /// For a service one for each answer that chance could give; at least one.
+    possible: Vec<Possible>,
+    /// What the question assumes and nobody would notice.
+    notes: Vec<String>,
+}
+
+/// One answer, and for a service how it came about.
+struct Possible {
+    reply: ask::Reply,
+    explanation: Option<Explanation>,
+    /// The endpoints that it names.
+    endpoints: Vec<String>,
+}
+
+impl Possible {
+    /// The weight of what was chosen, and the sum of all that could have been.
+    fn weight(&self) -> Option<(u64, u64)> {
+        let explanation = self.explanation.as_ref()?;
+        match &explanation.plan {
+            Plan::Choose { variants, .. } => {
+                let own = variants.get(explanation.variant?)?.weight;
+                Some((u64::from(own), variants.iter().map(|variant| u64::from(variant.weight)).sum()))
+            }
+            Plan::NoData(_) => None,
+        }
+    }
+}
+
+/// Of an alias of a service it is the service that is explained, since a resolver asks for it by itself.
+fn explained(table: &RoutingTable, question: &Question, down: &BTreeSet<DatacenterIx>) -> Result<Explained, Error> {
+    let destination = Destination::of(table, &question.name, question.rtype);
+    let policy = table.base().policy();
+    let service = destination.service();
+    let name = if service.is_some() { destination.last() } else { &question.name };
+    let possible = ask::randoms(table, service, question.client).into_iter().map(|random| {
+        let reply = ask::ask(table, name, question.rtype, question.client, random)?;
+        let explanation = service.map(|ix| explain(table, ix, question.client.addr(), random));
+        let endpoints = match (service, &explanation) {
+            (Some(ix), Some(explanation)) => {
+                let service = &policy.services[ix.at()];
+                explanation.endpoints.iter().map(|ix| service.endpoint(*ix).id.to_string()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Possible { reply, explanation, endpoints })
+    });
+    let possible = possible.collect::<Result<Vec<Possible>, Error>>()?;
+    let notes = service.map_or_else(Vec::new, |ix| what_if::unseen(policy, ix, down));
+    Ok(Explained { destination, possible, notes })
 }
 
 type Error = Box<dyn std::error::Error>;
 
-fn text(table: &RoutingTable, question: &Question) -> Result<String, Error> {
+fn text(question: &Question, explained: &Explained) -> Result<String, Error> {
     use std::fmt::Write;
     let mut out = String::new();
-    let all = explained(table, question)?;
+    let Explained { destination, possible: all, notes } = explained;
     writeln!(out, "{} {} for {}", question.name, TypeName(question.rtype), question.client)?;
-    let Some((first, explanation)) = all.first() else { return Ok(out) };
-    let weights = weights(explanation.as_ref());
-    for (at, (reply, _)) in all.iter().enumerate() {
-        let chance = match (weights.get(at), weights.iter().sum::<u64>()) {
-            (Some(weight), sum) if all.len() > 1 => format!("   {weight} of {sum}"),
+    if destination.service().is_some() {
+        for pair in destination.names.windows(2) {
+            writeln!(
+                out,
+                "  alias    {} is an alias of {}: a resolver asks for {} by itself",
+                pair[0], pair[1], pair[1]
+            )?;
+        }
+    }
+    let Some(Possible { reply: first, explanation, .. }) = all.first() else { return Ok(out) };
+    for possible in all {
+        let reply = &possible.reply;
+        let chance = match possible.weight() {
+            Some((weight, sum)) if all.len() > 1 => format!("   {weight} of {sum}"),
             _ => String::new(),
         };
         if reply.answers.is_empty() {
@@ -168,7 +216,7 @@ fn text(table: &RoutingTable, question: &Question) -> Result<String, Error> {
         writeln!(out, "  scope    /{scope}")?;
     }
     let Some(explanation) = explanation else {
-        writeln!(out, "  why      static data: no policy decides this name")?;
+        writeln!(out, "  why      {}", without_policy(destination))?;
         return Ok(out);
     };
     writeln!(out, "  place    {}", place(&explanation.place))?;
@@ -178,62 +226,66 @@ fn text(table: &RoutingTable, question: &Question) -> Result<String, Error> {
     for (at, reason) in explanation.reasons.iter().enumerate() {
         writeln!(out, "  {} {reason}", if at == 0 { "why     " } else { "        " })?;
     }
+    for note in notes {
+        writeln!(out, "  note     {note}")?;
+    }
     Ok(out)
 }
 
-fn as_json(table: &RoutingTable, question: &Question) -> Result<String, Error> {
-    let all = explained(table, question)?;
-    let explanation = all.first().and_then(|(_, explanation)| explanation.as_ref());
-    let weights = weights(explanation);
+/// Why a name that is no service's is answered as it is.
+fn without_policy(destination: &Destination) -> String {
+    let name = destination.last();
+    let is_alias = destination.names.len() > 1;
+    match destination.stands {
+        Stands::Static | Stands::Service(_) => "static data: no policy decides this name".to_owned(),
+        Stands::Delegated => format!("{name} is delegated: other servers answer for it"),
+        Stands::NoName => format!("no such name: our zone has no {name}"),
+        Stands::NotOurs if is_alias => {
+            format!("static data: an alias of {name}, which is in none of our zones: a resolver asks elsewhere")
+        }
+        Stands::NotOurs => format!("refused: {name} is in none of our zones"),
+    }
+}
+
+fn as_json(table: &RoutingTable, question: &Question, explained: &Explained) -> Result<String, Error> {
+    let Explained { destination, possible: all, notes } = explained;
+    let explanation = all.first().and_then(|possible| possible.explanation.as_ref());
     let possible: Vec<serde_json::Value> = all
         .iter()
-        .enumerate()
-        .map(|(at, (reply, explanation))| {
-            let service = table.base().service_named(&question.name);
-            let endpoints: Vec<String> = match (service, explanation) {
-                (Some(ix), Some(explanation)) => {
-                    let service = &table.base().policy().services[ix.at()];
-                    explanation.endpoints.iter().map(|ix| service.endpoint(*ix).id.to_string()).collect()
-                }
-                _ => Vec::new(),
-            };
+        .map(|possible| {
             json!({
-                "rcode": u16::from(reply.rcode),
-                "answers": reply.answers.iter().map(|record| json!({
+                "rcode": u16::from(possible.reply.rcode),
+                "answers": possible.reply.answers.iter().map(|record| json!({
                     "name": record.name.to_string(),
                     "ttl": record.ttl,
                     "type": record.record_type().to_string(),
                     "data": record.data.to_string(),
                 })).collect::<Vec<_>>(),
-                "endpoints": endpoints,
-                "weight": weights.get(at),
+                "endpoints": possible.endpoints,
+                "weight": possible.weight().map(|(weight, _)| weight),
             })
         })
         .collect();
+    let reasons = match explanation {
+        Some(explanation) => explanation.reasons.iter().map(ToString::to_string).collect(),
+        None => vec![without_policy(destination)],
+    };
     let value = json!({
         "name": question.name.to_string(),
         "type": TypeName(question.rtype).to_string(),
         "client": question.client.to_string(),
+        "alias_of": destination.names[1..].iter().map(ToString::to_string).collect::<Vec<_>>(),
         "generation": table.generation().0,
         "revision": table.revision().0,
-        "scope": all.first().and_then(|(reply, _)| reply.scope),
+        "scope": all.first().and_then(|possible| possible.reply.scope),
         "region": explanation.and_then(|explanation| explanation.region.as_ref()).map(ToString::to_string),
         "place": explanation.map(|explanation| place(&explanation.place)),
         "source": explanation.map(|explanation| source(&explanation.plan)),
-        "reasons": explanation.map(|explanation| {
-            explanation.reasons.iter().map(ToString::to_string).collect::<Vec<_>>()
-        }),
+        "reasons": reasons,
+        "notes": notes,
         "possible": possible,
     });
     Ok(format!("{value:#}\n"))
-}
-
-/// The weight of each variant.
-fn weights(explanation: Option<&Explanation>) -> Vec<u64> {
-    match explanation.map(|explanation| &explanation.plan) {
-        Some(Plan::Choose { variants, .. }) => variants.iter().map(|variant| u64::from(variant.weight)).collect(),
-        Some(Plan::NoData(_)) | None => Vec::new(),
-    }
 }
 
 fn source(plan: &Plan) -> String {

@@ -3,6 +3,7 @@
 //! Exit codes are part of the outward contract: 0 done, 1 refused or failed, 2 wrong usage; commands say
 //! what else they use.
 
+mod alias;
 mod ask;
 pub mod check;
 pub mod explain;

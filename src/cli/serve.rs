@@ -8,6 +8,7 @@ use std::thread;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::check::{FileArgs, ns_required};
 use super::{greeting, show};
@@ -83,16 +84,24 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
     let mut signals = Signals::catch(hangup)?;
     let doors = Doors::open(&doors_config(&server), control.subscription())?;
     let (events, inbox) = mpsc::channel();
-    let writer = thread::Builder::new().name("control".into()).spawn(move || control.run(&inbox))?;
+    let (alive, ended) = oneshot::channel();
+    let writer = thread::Builder::new().name("control".into()).spawn(move || {
+        // Dropped with the thread, however that ends.
+        let _alive: oneshot::Sender<()> = alive;
+        control.run(&inbox);
+    })?;
     show::out(&greeting::text(&table, doors.local_addresses()));
 
-    runtime.block_on(signals.watch(&events, &doors));
+    runtime.block_on(signals.watch(&events, ended, &doors));
     tracing::info!("stopping");
     let in_time = doors.close();
     let _ = events.send(Event::Stop);
-    let _ = writer.join();
+    let has_panicked = writer.join().is_err();
     if !in_time {
         tracing::warn!("some connections were cut off");
+    }
+    if has_panicked {
+        return Err(Refused::Other("the control thread had panicked: a defect, please report it".into()));
     }
     Ok(())
 }
@@ -133,7 +142,9 @@ impl Signals {
     }
 
     /// Until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 logs what was counted.
-    async fn watch(&mut self, events: &Sender<Event>, doors: &Doors) {
+    /// `ended` resolves when the control thread is no more: what is served then stays as it is.
+    async fn watch(&mut self, events: &Sender<Event>, mut ended: oneshot::Receiver<()>, doors: &Doors) {
+        let mut is_controlled = true;
         loop {
             tokio::select! {
                 biased;
@@ -141,6 +152,10 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => reload(events, doors).await,
                 _ = self.user.recv() => log_counters(doors),
+                _ = &mut ended, if is_controlled => {
+                    is_controlled = false;
+                    tracing::error!("{CONTROL_ENDED}");
+                }
             }
         }
     }
@@ -160,14 +175,8 @@ async fn reload(events: &Sender<Event>, doors: &Doors) {
     if let Err(error) = doors.reload_certificate() {
         tracing::error!("the certificate of DNS over TLS is not reloaded, the old one goes on serving: {error}");
     }
-    let (reply, outcome) = mpsc::sync_channel(1);
-    if events.send(Event::Reload { reply }).is_err() {
-        return;
-    }
-    // Compiling may take seconds; signals that arrive meanwhile wait.
-    let Ok(Ok(Reloaded { generation, is_new, found, took })) =
-        tokio::task::spawn_blocking(move || outcome.recv()).await
-    else {
+    let Some(Reloaded { generation, is_new, found, took }) = ask_control(events).await else {
+        tracing::error!("not reloaded: {CONTROL_ENDED}");
         return;
     };
     show::findings(&found);
@@ -175,11 +184,19 @@ async fn reload(events: &Sender<Event>, doors: &Doors) {
     if is_new {
         tracing::info!(generation = generation.0, took_ms, "reloaded");
     } else {
-        tracing::error!(
-            generation = generation.0,
-            "not reloaded: the files have errors; the old table goes on serving"
-        );
+        tracing::error!(generation = generation.0, "not reloaded: there are errors; the old table goes on serving");
     }
+}
+
+/// Said when it is found out, and on every reload after that.
+const CONTROL_ENDED: &str = "the control thread has ended; the table that serves stays as it is until a restart";
+
+/// Has control reload; `None` when it is no more.
+async fn ask_control(events: &Sender<Event>) -> Option<Reloaded> {
+    let (reply, outcome) = mpsc::sync_channel(1);
+    events.send(Event::Reload { reply }).ok()?;
+    // Compiling may take seconds; signals that arrive meanwhile wait.
+    tokio::task::spawn_blocking(move || outcome.recv()).await.ok()?.ok()
 }
 
 /// Unless `MERIDIAN_LOG` says otherwise. hickory-server tells of every message at `info`.
@@ -195,4 +212,20 @@ fn start_log() {
         .with_ansi(show::colour_on_stderr())
         .with_target(false)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_that_is_no_more_is_noticed_whether_it_ended_before_or_after_it_was_asked() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (events, inbox) = mpsc::channel();
+        // It takes the event and ends without a word, as a panic would.
+        let dying = thread::spawn(move || drop(inbox.recv()));
+        assert!(runtime.block_on(ask_control(&events)).is_none());
+        dying.join().unwrap();
+        assert!(runtime.block_on(ask_control(&events)).is_none());
+    }
 }

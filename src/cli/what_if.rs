@@ -79,3 +79,25 @@ fn evidence(policy: &PolicySet, down: &BTreeSet<DatacenterIx>) -> Evidence {
     }
     evidence
 }
+
+/// What of `down` is not down to anybody: endpoints of the service that no check looks at. One sentence for each data
+/// centre, or for each endpoint where others beside it are checked.
+pub(super) fn unseen(policy: &PolicySet, ix: ServiceIx, down: &BTreeSet<DatacenterIx>) -> Vec<String> {
+    let service = &policy.services[ix.at()];
+    let mut notes = Vec::new();
+    for dc in down {
+        let there = || service.endpoints().map(|(_, endpoint)| endpoint).filter(|endpoint| endpoint.datacenter == *dc);
+        let unchecked: Vec<&str> = there()
+            .filter(|endpoint| endpoint.health.checks().is_empty())
+            .map(|endpoint| endpoint.id.as_str())
+            .collect();
+        let id = &policy.datacenters[dc.at()].id;
+        if !unchecked.is_empty() && unchecked.len() == there().count() {
+            notes.push(format!("{id} has no health checks for {}: nobody would see it down", service.name));
+        } else {
+            let note = |endpoint: &str| format!("{endpoint} in {id} has no health checks: nobody would see it down");
+            notes.extend(unchecked.into_iter().map(note));
+        }
+    }
+    notes
+}

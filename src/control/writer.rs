@@ -1,5 +1,6 @@
 //! The writer: events in, tables out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -92,14 +93,27 @@ impl Control {
     }
 
     /// Reads all files again and publishes what they say, if there is no error among it.
+    ///
+    /// A panic on the way is a defect of ours; it becomes an error like one in the files, so that the old table
+    /// goes on serving and the next reload may succeed.
     pub fn reload(&mut self) -> Reloaded {
+        self.reload_with(load)
+    }
+
+    fn reload_with(&mut self, load: impl FnOnce(&Paths, &Settings, bool) -> Load) -> Reloaded {
         let began = Instant::now();
-        let Load { base, has_geoip, found, .. } = load(&self.paths, &self.settings, self.ns_required);
-        let is_new = base.is_some();
-        self.paths.geoip_required |= is_new && has_geoip;
-        if let Some(base) = base {
-            let next = Generation(self.publisher.current().generation().0 + 1);
-            self.publish(RoutingTable::compile(&base, Arc::clone(&self.facts), next));
+        let next = Generation(self.publisher.current().generation().0 + 1);
+        // Only reads what is ours, so a panic leaves nothing behind half done.
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let Load { base, has_geoip, found, .. } = load(&self.paths, &self.settings, self.ns_required);
+            let table = base.map(|base| RoutingTable::compile(&base, Arc::clone(&self.facts), next));
+            (table, has_geoip, found)
+        }));
+        let (table, has_geoip, found) = made.unwrap_or_else(|_| (None, false, vec![internal()]));
+        let is_new = table.is_some();
+        if let Some(table) = table {
+            self.paths.geoip_required |= has_geoip;
+            self.publish(table);
         }
         let generation = self.publisher.current().generation();
         Reloaded { generation, is_new, found, took: began.elapsed() }
@@ -117,6 +131,12 @@ impl Control {
             std::thread::yield_now();
         }
     }
+}
+
+/// What is found when the program itself is at fault.
+fn internal() -> Diagnostic {
+    Diagnostic::error("internal", "reading or compiling the files panicked: a defect of Meridian, not of the files")
+        .help("please report it, with the message of the panic in the log and the files if you can")
 }
 
 #[cfg(test)]
@@ -166,5 +186,21 @@ mod tests {
         assert_eq!(control.patience(), None);
         assert!(control.reload().is_new);
         assert_eq!((control.patience(), old.strong_count()), (None, 0), "no reader ever held it");
+    }
+
+    #[test]
+    fn a_panic_in_a_reload_changes_nothing_and_the_next_one_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut control, old) = control(dir.path());
+        let reloaded = control.reload_with(|_, _, _| panic!("a defect, for this test"));
+        assert_eq!((reloaded.generation, reloaded.is_new), (Generation(1), false));
+        assert_eq!(
+            reloaded.found.iter().map(|found| (found.code, found.is_error())).collect::<Vec<_>>(),
+            [("internal", true)]
+        );
+        assert_eq!(control.current().generation(), Generation(1));
+        assert!(old.upgrade().is_some(), "the old table goes on serving");
+        let reloaded = control.reload();
+        assert_eq!((reloaded.generation, reloaded.is_new), (Generation(2), true));
     }
 }

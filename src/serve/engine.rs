@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::counters::{Counters, Snapshot};
 use super::random::Random;
-use super::udp::{note_panic, now_s};
+use super::udp::note_panic;
 use crate::answer::{Asked, Outcome, Transport, answer};
 use crate::limits::MESSAGE_LEN_MAX;
 use crate::table::{Reader, RoutingTable, Subscription};
@@ -38,7 +38,7 @@ impl Engine {
         transport: Transport,
         answer: impl FnOnce(&[u8], &Asked, &RoutingTable, &mut [u8]) -> Outcome,
     ) -> Option<&[u8]> {
-        let asked = Asked { client, transport, now_s: now_s(), random: self.random.next_u64() };
+        let asked = Asked { client, transport, random: self.random.next_u64() };
         let table = self.reader.work();
         // A panic can leave behind a half-written reply, which is not used.
         let outcome = catch_unwind(AssertUnwindSafe(|| answer(query, &asked, table, &mut self.out)));

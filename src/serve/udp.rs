@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::counters::Counters;
 use super::random::Random;
@@ -95,12 +95,7 @@ impl Worker {
         // Also after an empty wait: taking the newest table lets go of an older one.
         let table = self.reader.work();
         if count > 0 {
-            let asked = Asked {
-                client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                transport: Transport::Udp,
-                now_s: now_s(),
-                random: 0,
-            };
+            let asked = Asked { client: IpAddr::V4(Ipv4Addr::UNSPECIFIED), transport: Transport::Udp, random: 0 };
             answer_batch(&mut self.batch, table, asked, &mut self.random, &self.counters, answer);
             let sent = self.batch.send(&self.socket);
             if sent.failed > 0 {
@@ -179,11 +174,6 @@ pub(super) fn note_panic(counters: &Counters, query: &[u8]) {
         }
         tracing::error!(count, query = hex, "answering panicked; the query gets no reply. Please report it");
     }
-}
-
-/// Seconds since the epoch.
-pub(super) fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 const _: () = assert!(UDP_IDLE_TURN_S > 0, "0 would wait for ever");
@@ -299,7 +289,6 @@ mod tests {
         bench.worker.turn_with(Wait::Turn, answer).unwrap();
         let seen = seen.into_inner();
         assert!(seen.iter().all(|asked| asked.client == bench.client.local_addr().unwrap().ip()));
-        assert_eq!(seen[0].now_s, seen[1].now_s);
         assert_ne!(seen[0].random, seen[1].random);
         assert_eq!(seen[0].transport, Transport::Udp);
     }

@@ -263,6 +263,11 @@ impl<'a> Choice<'a> {
         EndpointIx(self.body.endpoint)
     }
 
+    /// The TTL of its answers, in seconds.
+    pub fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
     /// Its CNAME, which answers every type.
     #[inline]
     pub fn cname(&self) -> Option<RrsetRef<'a>> {

@@ -205,7 +205,7 @@ impl Question {
     }
 
     pub(crate) fn asked(&self) -> Asked {
-        Asked { client: self.client, transport: self.transport, now_s: 1_700_000_000, random: self.random }
+        Asked { client: self.client, transport: self.transport, random: self.random }
     }
 
     /// The reply's octets; `None`: dropped.

@@ -2,11 +2,13 @@
 //! sockets on loopback.
 //!
 //! - `answers`: what is promised of the reference deployment and of the examples.
+//! - `explain`: what `explain` and policy tests say of aliases, chance and assumptions.
 //! - `greeting`: the commands that the program prints give what it promises, with the real `dig`.
 //! - `signals`: reload and stop.
 //! - `refusals`: what keeps a start from happening, and what does not.
 
 mod answers;
+mod explain;
 mod greeting;
 mod node;
 mod refusals;

@@ -46,6 +46,11 @@ away      CNAME www.elsewhere.test.
 dangling  CNAME nothing
 loop1     CNAME loop2
 loop2     CNAME loop1
+self      CNAME self
+*.round   CNAME y.round
+dloop     DNAME dloop
+circle1   DNAME circle2
+circle2   DNAME circle1
 *.wild    A    192.0.2.99
 *.wild    TXT  "wild"
 here.wild A    192.0.2.98

@@ -59,6 +59,39 @@ fn aliases_in_a_circle_end() {
 }
 
 #[test]
+fn rfc2181_section_5_a_circle_is_gone_round_once_and_repeats_no_record() {
+    let table = table();
+    for (name, expected) in [
+        ("loop1", &["loop1 CNAME loop2", "loop2 CNAME loop1"][..]),
+        ("LOOP1", &["LOOP1 CNAME loop2", "loop2 CNAME LOOP1"]),
+        ("self", &["self CNAME self"]),
+        ("x.round", &["x.round CNAME y.round", "y.round CNAME y.round"]),
+        ("y.round", &["y.round CNAME y.round"]),
+    ] {
+        let reply = Question::new(&format!("{name}.example.com"), A).ask(&table);
+        let short = |name: &str| name.strip_suffix(".example.com.").unwrap().to_owned();
+        let got: Vec<String> = reply
+            .answers
+            .iter()
+            .map(|record| format!("{} CNAME {}", short(&record.owner), short(&record.text)))
+            .collect();
+        assert_eq!(got, expected, "{name}");
+        assert_eq!(reply.rcode, NOERROR);
+    }
+    // DNAMEs in a circle: each once, and each synthesised CNAME once (RFC 6672 §3.2).
+    for name in ["x.dloop", "x.circle1"] {
+        let reply = Question::new(&format!("{name}.example.com"), A).ask(&table);
+        let mut all: Vec<String> =
+            reply.answers.iter().map(|record| format!("{} {} {}", record.owner, record.rtype, record.text)).collect();
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count, "{name}: {reply:#?}");
+        assert!(count >= 2);
+    }
+}
+
+#[test]
 fn step_3a_a_chain_ends_before_a_service_that_depends_on_the_client() {
     let table = table();
     let reply = Question::new("to-geo.example.com", A).from("10.1.0.1").ask(&table);
