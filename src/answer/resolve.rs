@@ -276,14 +276,6 @@ impl Resolution<'_, '_> {
             .any(|hop| matches!(self.table.zones().find(hop.name), Find::Dname { node, .. } if node == dname))
     }
 
-    /// True when the chain has come by this DNAME before: it is in the answer already.
-    fn has_met(&self, hop: &Hop<'_>, dname: Node<'_>) -> bool {
-        let earlier = std::iter::successors(hop.before, |hop| hop.before);
-        earlier
-            .into_iter()
-            .any(|hop| matches!(self.table.zones().find(hop.name), Find::Dname { node, .. } if node == dname))
-    }
-
     /// RFC 1034 §4.3.2 step 3b, RFC 9471: the delegation's NS and the addresses without which they could not
     /// be reached.
     fn refer(&mut self, hop: &Hop<'_>, zone: Zone<'_>, cut: Node<'_>, owner: usize) {

@@ -113,7 +113,7 @@ fn is_same_data(a: &RData, b: &RData) -> bool {
 }
 
 fn ask(table: &RoutingTable, message: &[u8]) -> Vec<u8> {
-    let asked = Asked { client: "127.0.0.1".parse().unwrap(), transport: Transport::Tcp, now_s: 0, random: 0 };
+    let asked = Asked { client: "127.0.0.1".parse().unwrap(), transport: Transport::Tcp, random: 0 };
     let mut out = vec![0; MESSAGE_LEN_MAX];
     match answer(message, &asked, table, &mut out) {
         Outcome::Reply(len) => out[..len].to_vec(),
