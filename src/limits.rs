@@ -110,7 +110,7 @@ pub const MAPS_LEN_MAX: usize = 1 << 30;
 /// Outcomes of one map: (region, order of the nearest data centres).
 pub const MAP_OUTCOMES_MAX: usize = 65_535;
 
-/// Data centres in a compiled `nearest` order; what lies behind them is tried by id.
+/// Data centres of one pool in a compiled `nearest` order; what lies behind them is tried by id.
 pub const NEAREST_ORDER_LEN: usize = 4;
 
 /// GeoIP databases that can be layered.

@@ -44,7 +44,7 @@ mod walk;
 pub use atlas::{Atlas, Note};
 pub use canonical::carried;
 pub use database::{Database, DatabaseError, DatabaseFault};
-pub use distance::{NO_SITE, distance_km, nearest};
+pub use distance::{NO_SITE, distance_km, nearest, nearest_of_each};
 pub use files::database_files;
 pub use map::{Leaf, Map, MapError};
 pub use record::Schema;

@@ -7,6 +7,7 @@ mod common;
 mod bad_input;
 mod decisions;
 mod deterministic;
+mod nearest;
 mod scopes;
 mod shares;
 mod torn;

@@ -312,16 +312,26 @@ pub(super) fn check_tree(
 
 fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter], at: Span, report: &mut Report) {
     let mut without: Vec<DatacenterIx> = Vec::new();
-    let mut with = false;
+    let mut with: Vec<DatacenterIx> = Vec::new();
     for ix in pool.endpoints() {
         let datacenter = endpoints[ix.at()].datacenter;
         match datacenters.get(datacenter.at()).and_then(|datacenter| datacenter.at) {
-            Some(_) => with = true,
+            Some(_) => with.push(datacenter),
             None => without.push(datacenter),
         }
     }
     without.sort_unstable();
     without.dedup();
+    with.sort_unstable();
+    with.dedup();
+    if with.len() > limits::NEAREST_SITES_MAX {
+        let message = format!("`nearest` among {} data centres", with.len());
+        let error = Diagnostic::error("too-many-sites", message)
+            .expected(format!("at most {}", limits::NEAREST_SITES_MAX))
+            .help("name the data centres of a region in tiers of its own");
+        report.at(at, error);
+        return;
+    }
     if without.is_empty() {
         return;
     }
@@ -331,7 +341,7 @@ fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter],
         .map(|datacenter| format!("`{}`", datacenter.id))
         .collect();
     let help = "give `latitude` and `longitude` under `datacenters`";
-    let diagnostic = if with {
+    let diagnostic = if !with.is_empty() {
         let message = format!("{} cannot be nearest to anybody: no position is known", names.join(", "));
         Diagnostic::warning("no-position", message)
     } else {

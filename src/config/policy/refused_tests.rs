@@ -312,6 +312,21 @@ fn pools_are_bounded_and_never_empty() {
 }
 
 #[test]
+fn nearest_chooses_among_so_many_sites_that_a_position_fits_an_octet() {
+    let text = |count: usize| {
+        let datacenters: String = (0..count).map(|n| format!("  d{n}: {{latitude: 1, longitude: 1}}\n")).collect();
+        let endpoints: String =
+            (0..count).map(|n| format!("    d{n}: {{ip: 10.0.{}.{}}}\n", n / 256, n % 256)).collect();
+        format!(
+            "gslb:\n  domain: a.example\n  policies: {{default: {{type: nearest}}}}\n  endpoints:\n{endpoints}\
+             datacenters:\n{datacenters}"
+        )
+    };
+    assert_eq!(codes(&text(limits::NEAREST_SITES_MAX)), Vec::<String>::new());
+    assert_eq!(codes(&text(limits::NEAREST_SITES_MAX + 1)), ["too-many-sites 3:30"]);
+}
+
+#[test]
 fn regions_go_with_geolocation() {
     for kind in ["priority", "sticky", "nearest"] {
         let found = codes(&service("", &format!("default: {{type: {kind}}}\nbeijing: {{primary: a}}")));
