@@ -5,6 +5,7 @@
 mod common;
 
 mod bad_input;
+mod bounds;
 mod decisions;
 mod deterministic;
 mod nearest;

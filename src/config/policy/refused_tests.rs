@@ -531,22 +531,6 @@ fn bounds_on_everything_are_refusals() {
 }
 
 #[test]
-fn services_that_need_one_map_too_many_are_named() {
-    let files: Vec<(String, String)> = (0..=limits::MAPS_MAX)
-        .map(|n| {
-            let text = format!(
-                "regions: {{r{n:03}: {{asn: {n}}}}}\ngslb:\n  domain: s{n:03}.example\n  policies: {{default: {{type: geolocation}}, r{n:03}: {{primary: a}}}}\n  endpoints: {{a: {{ip: 192.0.2.1}}}}\n"
-            );
-            (format!("{n:03}.yaml"), text)
-        })
-        .collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let found = load(&files).2;
-    assert_eq!(found.len(), 1);
-    assert_eq!((found[0].code, found[0].at.as_ref().unwrap().to_string().as_str()), ("too-many-maps", "512.yaml:3:11"));
-}
-
-#[test]
 fn a_refused_endpoint_hides_no_mistake_elsewhere_and_makes_none() {
     let text = "gslb:\n  domain: a.example\n  policies:\n    default: {type: geolocation}\n    beijing: {primary: a, secondary: z}\n  \
                 endpoints:\n    a: {ip: 192.0.2.400}\n    b: {ip: 192.0.2.2}\n";
