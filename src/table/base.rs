@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::extent;
 use super::location::{LocationMap, Overlap};
 use crate::diag::Diagnostic;
 use crate::geo::{Atlas, MapError};
@@ -53,6 +54,10 @@ impl Base {
         let (maps, map_of, more) = location_maps(&policy, &atlas);
         found.extend(more);
         found.extend(policy.services.iter().flat_map(lint));
+        for (at, service) in policy.services.iter().enumerate() {
+            let map = map_of.get(at).copied().flatten().and_then(|map| maps.get(map as usize));
+            found.extend(extent::check(service, map));
+        }
         let is_good = !found.iter().any(Diagnostic::is_error);
         let base = is_good.then(|| Arc::new(Base { zones, maps, map_of, policy, settings, atlas }));
         (base, found)

@@ -31,3 +31,29 @@ fn one_location_map_too_many_is_refused_once_however_many_warnings_come_before()
     assert!(errors[0].1.starts_with(&format!("s{}.example.com. ", limits::MAPS_MAX)), "{errors:?}");
     assert!(found.iter().filter(|(code, _)| *code == "regions-overlap").count() >= limits::DIAGNOSTICS_MAX - 1);
 }
+
+/// A service with `regions` regions, 256 endpoints, and `addresses` of each family at each of them.
+fn wide(regions: usize, addresses: usize) -> Texts {
+    let endpoints: String = (0..limits::ENDPOINTS_MAX)
+        .map(|at| {
+            let v4: Vec<String> = (0..addresses).map(|n| format!("10.{n}.0.{at}")).collect();
+            let v6: Vec<String> = (0..addresses).map(|n| format!("'2001:db8:{n}::{at:x}'")).collect();
+            format!("    e{at}: {{ ip: [{}, {}], datacenter: one }}\n", v4.join(", "), v6.join(", "))
+        })
+        .collect();
+    let rules: String = (1..=regions).map(|n| format!("  r{n}: {{ asn: {n} }}\n")).collect();
+    let routes: String = (1..=regions).map(|n| format!("    r{n}: {{ primary: e0 }}\n")).collect();
+    Texts::default().and_policy(&format!(
+        "datacenters: {{ one: }}\nregions:\n{rules}gslb:\n  domain: wide.example.com\n  max_answers: 8\n  \
+         https: {{ alpn: h2 }}\n  policies:\n    default: {{ type: geolocation }}\n{routes}  endpoints:\n{endpoints}"
+    ))
+}
+
+#[test]
+fn a_service_whose_answers_would_not_fit_a_chunk_is_refused_by_name() {
+    let (is_good, found) = codes(&wide(20, 16));
+    assert!(!is_good);
+    let found: Vec<_> = found.iter().filter(|(code, _)| *code == "service-too-large").collect();
+    assert!(found.len() == 1 && found[0].1.contains("wide.example.com"), "{found:?}");
+    assert!(codes(&wide(20, 1)).0, "what is merely large loads");
+}
