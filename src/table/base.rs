@@ -219,6 +219,18 @@ fn lint(service: &Service) -> Vec<Diagnostic> {
             found.push(Diagnostic::warning("client-dependent-nodata", message).at(&service.origin).help(help));
         }
     }
+    let names = family(|data| matches!(data, Data::Cname(_)));
+    if (1..service.endpoints.len()).contains(&names) {
+        let message = format!(
+            "{} answers TXT, MX and every other type with a CNAME for some clients and no data for others: {names} of \
+             its {} endpoints are names",
+            service.name,
+            service.endpoints.len()
+        );
+        let help = "use names alone or addresses alone; until then no-data answers are cached for at most 5 s, because \
+                    resolvers may share them among all clients (RFC 7871 section 7.4)";
+        found.push(Diagnostic::warning("client-dependent-nodata", message).at(&service.origin).help(help));
+    }
     for route in service.policy.all_routes() {
         if let (AllDown::Sorry(site), true, Some(tiers)) = (route.all_down, route.geofence, &route.tiers)
             && !tiers.endpoints().contains(&site)

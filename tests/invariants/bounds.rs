@@ -57,3 +57,21 @@ fn a_service_whose_answers_would_not_fit_a_chunk_is_refused_by_name() {
     assert!(found.len() == 1 && found[0].1.contains("wide.example.com"), "{found:?}");
     assert!(codes(&wide(20, 1)).0, "what is merely large loads");
 }
+
+#[test]
+fn names_beside_addresses_are_told_and_a_deliberate_closed_is_not() {
+    let text = |other: &str| {
+        Texts::policy(&format!(
+            "gslb:\n  domain: x.example.com\n  all_down: closed\n  policies: {{ default: {{ type: geolocation, \
+             fallback: none }}, beijing: {{ primary: a, secondary: b }} }}\n  endpoints: {{ a: {{ ip: [192.0.2.1, \
+             '2001:db8::1'] }}, b: {{ {other} }} }}\n"
+        ))
+        .and_zone(
+            "example.com",
+            "$ORIGIN example.com.\n$TTL 300\n@ SOA ns1 h 1 7200 900 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n",
+        )
+    };
+    let told = |texts: &Texts| codes(texts).1.iter().filter(|(code, _)| *code == "client-dependent-nodata").count();
+    assert_eq!(told(&text("cname: b.example.net")), 1);
+    assert_eq!(told(&text("ip: [192.0.2.2, '2001:db8::2']")), 0);
+}
