@@ -75,7 +75,8 @@ impl<'a, 'c> Tree<'a, 'c> {
         Tree { cast, checks, method, seen: HashMap::new() }
     }
 
-    /// The tiers of a region: a pool that takes the first usable.
+    /// The tiers of a region, or below the first `depth` those of a pool: it takes the first usable. Entry
+    /// conditions are a region's: who watches them knows its tiers by their position.
     pub(super) fn tiers<'s>(
         &mut self,
         choices: impl Iterator<Item = (Option<TierWord>, &'s ChoiceSpec)>,
@@ -90,7 +91,10 @@ impl<'a, 'c> Tree<'a, 'c> {
                     .help("tiers are tried in order; weights count inside `members`");
                 report.at(weight.at, warning);
             }
-            if let (true, false, Some(at)) = (members.is_empty(), choice.entry.after.is_zero(), choice.entry_at) {
+            if let (true, Some(at)) = (depth > 1, choice.entry_at) {
+                entry_outside_tiers(at, report);
+            } else if let (true, false, Some(at)) = (members.is_empty(), choice.entry.after.is_zero(), choice.entry_at)
+            {
                 let error = Diagnostic::error("after-on-first-tier", "nothing is before the first tier").help(
                     "`after` waits until the tiers before have been unusable for so long: put it on a later tier",
                 );
@@ -165,9 +169,7 @@ impl<'a, 'c> Tree<'a, 'c> {
         for item in &list.items {
             let Some(choice) = self.member(item, depth + 1, report) else { continue };
             if let Some(at) = choice.entry_at {
-                let error = Diagnostic::error("entry-outside-tiers", "an entry condition on what is not a tier")
-                    .help("`enter`, `after`, `when` and `confirm` belong to tiers");
-                report.at(at, error);
+                entry_outside_tiers(at, report);
             }
             let at = match item {
                 Either::Short(name) => name.at,
@@ -239,6 +241,12 @@ impl<'a, 'c> Tree<'a, 'c> {
         ];
         (entry, places.into_iter().flatten().min())
     }
+}
+
+fn entry_outside_tiers(at: Span, report: &mut Report) {
+    let error = Diagnostic::error("entry-outside-tiers", "an entry condition on what is not a tier of the region")
+        .help("`enter`, `after`, `when` and `confirm` stand on the region's own tiers, not on what is inside them");
+    report.at(at, error);
 }
 
 /// Reports too many and too few tiers.

@@ -293,6 +293,9 @@ const GEO_ONLY: &str = "default: {type: geolocation, fallback: none}\n";
 #[test]
 fn entry_conditions_belong_to_tiers() {
     refuses_region("{primary: {members: [{endpoint: a, after: 5s}, b]}}", "entry-outside-tiers");
+    refuses_region("{primary: {tiers: [a, {endpoint: b, after: 5s}]}}", "entry-outside-tiers");
+    refuses_region("{primary: {tiers: [{endpoint: a, after: 5s}, b]}}", "entry-outside-tiers");
+    refuses_region("{tiers: [a, {members: [{tiers: [b, {endpoint: c, enter: manual}]}]}]}", "entry-outside-tiers");
     refuses_region("{primary: {endpoint: a, after: 5s}}", "after-on-first-tier");
     refuses_region("{primary: a, secondary: {endpoint: b, when: nothing}}", "unknown-check");
     refuses_region("{primary: a, secondary: {endpoint: b, enter: perhaps}}", "unknown-word");
