@@ -182,12 +182,19 @@ impl<'a, 'c> Tree<'a, 'c> {
         (!members.is_empty()).then_some(Pool { method, members })
     }
 
-    /// Priority and place are an endpoint's: a pool has neither.
+    /// Priority and place are an endpoint's: a pool has neither. And what a pool in a `sticky` one comes down
+    /// to changes with health, which would move clients whose own endpoint is well.
     fn check_place(&self, node: &Node, method: Method, at: Span, report: &mut Report) {
         let missing = match (node, method) {
             (Node::Pool(_), Method::Priority) => "priority",
             (Node::Pool(_), Method::Nearest) => "place",
-            (Node::Endpoint(_), _) | (Node::Pool(_), Method::Ordered | Method::Weighted | Method::Sticky) => return,
+            (Node::Pool(_), Method::Sticky) => {
+                let error = Diagnostic::error("nested-sticky", "a pool inside a `sticky` pool")
+                    .expected("an endpoint")
+                    .help("list the endpoints in the `sticky` pool itself, each with its weight");
+                return report.at(at, error);
+            }
+            (Node::Endpoint(_), _) | (Node::Pool(_), Method::Ordered | Method::Weighted) => return,
         };
         let message = format!("a pool has no {missing} by which `{}` could choose it", method.as_str());
         report.at(at, Diagnostic::error("pool-in-pool", message).expected("an endpoint"));
@@ -269,7 +276,7 @@ pub(super) fn check_tree(
     at: Span,
     report: &mut Report,
 ) {
-    if pool.method != Method::Ordered && pool.uses(Method::Sticky) && pool.uses(Method::Weighted) {
+    if pool.method == Method::Weighted && pool.uses(Method::Sticky) {
         let error = Diagnostic::error("mixed-methods", "`sticky` and `weighted` meet in one tier")
             .expected("one of the two: a choice is made by hash or at random")
             .help("use one method in all pools of the tier");

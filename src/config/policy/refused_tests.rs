@@ -275,7 +275,7 @@ fn chance_decides_between_alike_data_only() {
 
 #[test]
 fn one_tier_has_one_mode() {
-    refuses_region("{primary: {method: sticky, members: [{method: weighted, members: [a, b]}, c]}}", "mixed-methods");
+    refuses_region("{primary: {method: weighted, members: [{method: sticky, members: [a, b]}, c]}}", "mixed-methods");
     // Different tiers may differ.
     assert_eq!(
         codes(&service(
@@ -312,6 +312,13 @@ fn pools_are_bounded_and_never_empty() {
         "]}".repeat(limits::NESTING_MAX + 1)
     );
     refuses_region(&deep, "too-deep");
+}
+
+#[test]
+fn a_sticky_pool_holds_endpoints_alone() {
+    refuses_region("{primary: {method: sticky, members: [{method: sticky, members: [a, b]}, c]}}", "nested-sticky");
+    refuses_region("{primary: {method: sticky, members: [{tiers: [a, b]}, c]}}", "nested-sticky");
+    refuses_region("{primary: {method: sticky, members: [{method: weighted, members: [a, b]}, c]}}", "nested-sticky");
 }
 
 #[test]
