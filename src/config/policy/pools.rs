@@ -283,22 +283,25 @@ pub(super) fn check_tree(
         report.at(at, error);
         return;
     }
-    let mut groups: HashMap<u32, Vec<EndpointIx>> = HashMap::new();
+    // By what decides, and its value.
+    let mut groups: HashMap<(Method, u32), Vec<EndpointIx>> = HashMap::new();
     match pool.method {
         Method::Ordered => {}
         Method::Weighted | Method::Sticky => {
-            groups.insert(0, pool.endpoints());
+            groups.insert((pool.method, 0), pool.endpoints());
         }
         Method::Priority => {
             for ix in pool.endpoints() {
-                groups.entry(endpoints[ix.at()].priority).or_default().push(ix);
+                groups.entry((Method::Priority, endpoints[ix.at()].priority)).or_default().push(ix);
             }
         }
         Method::Nearest => {
             check_places(pool, endpoints, datacenters, at, report);
             for ix in pool.endpoints() {
-                let DatacenterIx(datacenter) = endpoints[ix.at()].datacenter;
-                groups.entry(u32::from(datacenter)).or_default().push(ix);
+                let endpoint = &endpoints[ix.at()];
+                groups.entry((Method::Nearest, u32::from(endpoint.datacenter.0))).or_default().push(ix);
+                // Clients of unknown places go by priority.
+                groups.entry((Method::Priority, endpoint.priority)).or_default().push(ix);
             }
         }
     }
@@ -314,7 +317,15 @@ pub(super) fn check_tree(
             format!("`{cname}` is a name and `{address}` has addresses, and chance would decide between them");
         let error = Diagnostic::error("mixed-data", message)
             .expected("only addresses or only names where the choice is at random or by hash")
-            .help("put them into different tiers, or give them different priorities");
+            .help(match pool.method {
+                Method::Nearest => {
+                    "put them into different tiers, or give them data centres and priorities that differ: clients of \
+                     unknown places go by priority"
+                }
+                Method::Ordered | Method::Priority | Method::Weighted | Method::Sticky => {
+                    "put them into different tiers, or give them different priorities"
+                }
+            });
         report.at(at, error);
         return;
     }

@@ -322,6 +322,19 @@ fn a_sticky_pool_holds_endpoints_alone() {
 }
 
 #[test]
+fn where_the_place_is_unknown_nearest_must_not_draw_between_a_name_and_an_address() {
+    let text = |priority: u32| {
+        format!(
+            "datacenters: {{a: {{latitude: 1, longitude: 1}}, b: {{latitude: 9, longitude: 9}}}}\n\
+             gslb:\n  domain: a.example\n  policies: {{default: {{type: nearest}}}}\n  endpoints: \
+             {{a: {{ip: 192.0.2.1, priority: 1}}, b: {{cname: b.example, priority: {priority}}}}}\n"
+        )
+    };
+    assert_eq!(codes(&text(1)), ["mixed-data 4:30"]);
+    assert_eq!(codes(&text(2)), Vec::<String>::new());
+}
+
+#[test]
 fn nearest_chooses_among_so_many_sites_that_a_position_fits_an_octet() {
     let text = |count: usize| {
         let datacenters: String = (0..count).map(|n| format!("  d{n}: {{latitude: 1, longitude: 1}}\n")).collect();
