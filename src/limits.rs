@@ -74,6 +74,10 @@ pub const SERVICES_MAX: usize = 200_000;
 /// Services in one chunk of a routing table: what a health transition recompiles.
 pub const CHUNK_SERVICES: usize = 256;
 
+/// Octets of records that one service may come to, over all its regions and whatever is up: a chunk's
+/// records are addressed with 32 bits, and a change of health renders them anew.
+pub const SERVICE_RECORDS_LEN_MAX: usize = 8 << 20;
+
 /// Data centres.
 pub const DATACENTERS_MAX: usize = 1024;
 
@@ -110,7 +114,7 @@ pub const MAPS_LEN_MAX: usize = 1 << 30;
 /// Outcomes of one map: (region, order of the nearest data centres).
 pub const MAP_OUTCOMES_MAX: usize = 65_535;
 
-/// Data centres in a compiled `nearest` order; what lies behind them is tried by id.
+/// Data centres of one pool in a compiled `nearest` order; what lies behind them is tried by id.
 pub const NEAREST_ORDER_LEN: usize = 4;
 
 /// GeoIP databases that can be layered.
@@ -273,6 +277,7 @@ const _: () = assert!(UDP_RESPONSE_LEN_MAX <= MESSAGE_LEN_MAX);
 const _: () = assert!(CLIENT_NODATA_TTL_MAX_S <= TTL_DEFAULT_S);
 const _: () = assert!(ENDPOINTS_MAX <= PLAN_VARIANTS_MAX);
 const _: () = assert!(MAP_OUTCOMES_MAX <= u16::MAX as usize);
+const _: () = assert!(CHUNK_SERVICES * SERVICE_RECORDS_LEN_MAX <= u32::MAX as usize);
 const _: () = assert!(CHECKS_MAX <= u16::MAX as usize);
 const _: () = assert!(DATACENTERS_MAX <= u16::MAX as usize);
 const _: () = assert!(REGIONS_MAX <= u16::MAX as usize);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{self, PolicyTest};
 use crate::diag::Diagnostic;
-use crate::geo::{Atlas, Database};
+use crate::geo::{self, Atlas, Database};
 use crate::limits;
 use crate::model::{Name, Settings};
 use crate::table::{Base, Files};
@@ -78,8 +78,13 @@ pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
 fn atlas(paths: &Paths, found: &mut Vec<Diagnostic>) -> (Arc<Atlas>, bool) {
     let mut layers = Vec::new();
     let present = paths.geoip.iter().filter(|path| !paths.geoip_if_present || path.exists());
-    let files: Vec<PathBuf> = present.flat_map(|path| databases(path, found)).collect();
-    for file in files {
+    let files = present.flat_map(|path| {
+        geo::database_files(path).unwrap_or_else(|error| {
+            found.push(Diagnostic::error("geoip", format!("{}: {error}", path.display())));
+            Vec::new()
+        })
+    });
+    for file in files.collect::<Vec<PathBuf>>() {
         match Database::read(&file) {
             Ok(database) => layers.push(database),
             Err(error) => found.push(
@@ -96,26 +101,6 @@ fn atlas(paths: &Paths, found: &mut Vec<Diagnostic>) -> (Arc<Atlas>, bool) {
     let (atlas, notes) = Atlas::load(layers, &[]);
     found.extend(notes.iter().map(|note| Diagnostic::warning(note.code(), note.to_string())));
     (Arc::new(atlas), has_geoip)
-}
-
-/// The databases that `path` stands for, in the order in which they are layered.
-fn databases(path: &Path, found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    if !path.is_dir() {
-        return vec![path.to_owned()];
-    }
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => {
-            found.push(Diagnostic::error("geoip", format!("{}: {error}", path.display())));
-            return Vec::new();
-        }
-    };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|file| file.extension().is_some_and(|extension| extension == "mmdb"))
-        .collect();
-    files.sort();
-    files
 }
 
 /// Reads a master file. Without `$ORIGIN` its origin is its own name: `example.com.zone` is example.com's.

@@ -12,7 +12,7 @@
 use std::sync::LazyLock;
 
 use crate::limits::{NEAREST_ORDER_LEN, NEAREST_SITES_MAX};
-use crate::model::{Coordinates, Site};
+use crate::model::{Coordinates, DatacenterIx, Site};
 
 /// Fills places of an order for which there is no site.
 pub const NO_SITE: u8 = 0xff;
@@ -81,19 +81,35 @@ pub fn distance_km(one: Coordinates, other: Coordinates) -> u32 {
     u32::try_from(km).expect("half the earth's girth is 20 015 km")
 }
 
-/// The nearest sites by distance plus bias, nearest first, as positions in `sites`; equal ones in the order
-/// of their data centre's index. [`NO_SITE`] fills up. Sites after the first [`NEAREST_SITES_MAX`] are not
-/// looked at.
-pub fn nearest(sites: &[Site], at: Coordinates) -> [u8; NEAREST_ORDER_LEN] {
-    let mut order = [NO_SITE; NEAREST_ORDER_LEN];
-    let mut found: Vec<(i64, _, u8)> = (0..NO_SITE)
-        .zip(sites.iter().take(NEAREST_SITES_MAX))
-        .map(|(position, site)| {
-            (i64::from(distance_km(site.at, at)) + i64::from(site.bias_km), site.datacenter, position)
-        })
+/// What sites are ordered by: distance plus bias, and where that is equal the data centre's index.
+fn remoteness(site: &Site, at: Coordinates) -> (i64, DatacenterIx) {
+    (i64::from(distance_km(site.at, at)) + i64::from(site.bias_km), site.datacenter)
+}
+
+/// The nearest sites of each of `pools`, all in one order by distance plus bias, the nearest first. Within
+/// any of the pools the order of its own nearest [`NEAREST_ORDER_LEN`] is right, whatever the others hold.
+pub fn nearest_of_each<'a>(pools: impl IntoIterator<Item = &'a [Site]>, at: Coordinates) -> Vec<DatacenterIx> {
+    let mut found: Vec<(i64, DatacenterIx)> = pools
+        .into_iter()
+        .flat_map(|sites| nearest(sites, at).into_iter().filter_map(|place| sites.get(usize::from(place))))
+        .map(|site| remoteness(site, at))
         .collect();
     found.sort_unstable();
-    for (place, (_, _, position)) in order.iter_mut().zip(found) {
+    found.dedup();
+    found.into_iter().map(|(_, datacenter)| datacenter).collect()
+}
+
+/// The nearest sites by distance plus bias, nearest first, as positions in `sites`; equal ones in the order
+/// of their data centre's index. [`NO_SITE`] fills up. There are at most [`NEAREST_SITES_MAX`]: policies
+/// with more are refused.
+pub fn nearest(sites: &[Site], at: Coordinates) -> [u8; NEAREST_ORDER_LEN] {
+    let mut order = [NO_SITE; NEAREST_ORDER_LEN];
+    let mut found: Vec<((i64, DatacenterIx), u8)> = (0..NO_SITE)
+        .zip(sites.iter().take(NEAREST_SITES_MAX))
+        .map(|(position, site)| (remoteness(site, at), position))
+        .collect();
+    found.sort_unstable();
+    for (place, (_, position)) in order.iter_mut().zip(found) {
         *place = position;
     }
     order
@@ -104,7 +120,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::DatacenterIx;
 
     fn at(latitude: f64, longitude: f64) -> Coordinates {
         Coordinates::from_degrees(latitude, longitude).unwrap()

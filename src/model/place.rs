@@ -242,13 +242,15 @@ pub struct Site {
 }
 
 /// What a location map is made from: the regions that a service's policy names, in file order, and for
-/// `nearest` the sites it chooses between. Services with equal rule sets share a map.
+/// `nearest` the sites that each of them chooses between. Services with equal rule sets share a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleSet {
     /// In file order: the last word when ranks are equal.
     pub regions: Vec<RegionIx>,
-    /// By data centre index; empty unless the policy uses `nearest`.
-    pub sites: Vec<Site>,
+    /// For each of `regions`, and at the end for everyone else: the pools in which the nearest is chosen,
+    /// each as the sites of its members by data centre index. A region that does not ask has none; empty
+    /// when nobody asks.
+    pub sites: Vec<Vec<Arc<[Site]>>>,
 }
 
 impl RuleSet {

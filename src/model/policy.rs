@@ -121,6 +121,15 @@ impl Pool {
             .collect()
     }
 
+    /// The pools that choose by `method`: this one, and those below.
+    pub fn pools(&self, method: Method) -> Vec<&Pool> {
+        let below = self.members.iter().flat_map(|member| match &member.node {
+            Node::Endpoint(_) => Vec::new(),
+            Node::Pool(pool) => pool.pools(method),
+        });
+        Some(self).filter(|pool| pool.method == method).into_iter().chain(below).collect()
+    }
+
     /// True when this pool or one below chooses by `method`.
     pub fn uses(&self, method: Method) -> bool {
         self.method == method

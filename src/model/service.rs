@@ -1,10 +1,12 @@
 //! Services, their endpoints, and the whole of what the files say.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::{
     Check, CheckExpr, Datacenter, DatacenterIx, EndpointId, EndpointIx, Group, Method, Name, Network, Origin, Policy,
-    Region, RuleSet, Site, Ttl, Weight,
+    Pool, Region, RuleSet, Site, Ttl, Weight,
 };
 
 /// What an endpoint answers with.
@@ -97,20 +99,47 @@ impl Service {
         self.endpoints.iter().enumerate().map(|(at, endpoint)| (EndpointIx::from_at(at), endpoint))
     }
 
-    /// What its location map is made from. With `nearest` the sites are those of its endpoints' data
-    /// centres that have coordinates.
+    /// What its location map is made from. With `nearest` the sites of a pool are those of its members'
+    /// data centres that have coordinates.
     pub fn rule_set(&self, datacenters: &[Datacenter]) -> RuleSet {
-        let mut sites: Vec<Site> = Vec::new();
+        let mut sites: Vec<Vec<Arc<[Site]>>> = Vec::new();
         if self.policy.uses(Method::Nearest) {
-            sites.extend(self.endpoints.iter().filter_map(|endpoint| {
-                let datacenter = &datacenters[endpoint.datacenter.at()];
-                let at = datacenter.at?;
-                Some(Site { datacenter: endpoint.datacenter, at, bias_km: datacenter.bias_km })
-            }));
-            sites.sort_unstable();
-            sites.dedup();
+            // Regions mostly share their fallback: each set of sites is kept once.
+            let mut known: BTreeSet<Arc<[Site]>> = BTreeSet::new();
+            let mut share = |pool: &Pool| {
+                let sites: Arc<[Site]> = self.sites(pool, datacenters).into();
+                let shared = known.get(&sites).cloned().unwrap_or(sites);
+                known.insert(Arc::clone(&shared));
+                shared
+            };
+            for route in self.policy.all_routes() {
+                let pools = route.tiers.iter().chain(&route.fallback).flat_map(|pool| pool.pools(Method::Nearest));
+                let mut of_route: Vec<Arc<[Site]>> = pools.map(&mut share).filter(|sites| !sites.is_empty()).collect();
+                of_route.sort_unstable();
+                of_route.dedup();
+                sites.push(of_route);
+            }
+            if sites.iter().all(Vec::is_empty) {
+                sites.clear();
+            }
         }
         RuleSet { regions: self.policy.routes.iter().filter_map(|route| route.region).collect(), sites }
+    }
+
+    /// Where the members of `pool` stand, as far as that is known; by data centre index, each once.
+    pub fn sites(&self, pool: &Pool, datacenters: &[Datacenter]) -> Vec<Site> {
+        let mut sites: Vec<Site> = pool
+            .endpoints()
+            .into_iter()
+            .filter_map(|ix| {
+                let ix = self.endpoint(ix).datacenter;
+                let datacenter = &datacenters[ix.at()];
+                Some(Site { datacenter: ix, at: datacenter.at?, bias_km: datacenter.bias_km })
+            })
+            .collect();
+        sites.sort_unstable();
+        sites.dedup();
+        sites
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::extent;
 use super::location::{LocationMap, Overlap};
 use crate::diag::Diagnostic;
 use crate::geo::{Atlas, MapError};
@@ -53,6 +54,10 @@ impl Base {
         let (maps, map_of, more) = location_maps(&policy, &atlas);
         found.extend(more);
         found.extend(policy.services.iter().flat_map(lint));
+        for (at, service) in policy.services.iter().enumerate() {
+            let map = map_of.get(at).copied().flatten().and_then(|map| maps.get(map as usize));
+            found.extend(extent::check(service, map));
+        }
         let is_good = !found.iter().any(Diagnostic::is_error);
         let base = is_good.then(|| Arc::new(Base { zones, maps, map_of, policy, settings, atlas }));
         (base, found)
@@ -108,43 +113,49 @@ impl Base {
 
 type Maps = (Box<[LocationMap]>, Box<[Option<u32>]>, Vec<Diagnostic>);
 
-/// One map for each distinct rule set.
+/// One map for each distinct rule set. Errors come first: however much else there is to say, they are told.
 fn location_maps(policy: &PolicySet, atlas: &Atlas) -> Maps {
     let mut numbers: BTreeMap<RuleSet, Option<u32>> = BTreeMap::new();
     let (mut maps, mut found, mut octets) = (Vec::new(), Vec::new(), 0);
     let mut seen: BTreeMap<(String, String), ()> = BTreeMap::new();
-    let map_of = policy
-        .services
-        .iter()
-        .map(|service| {
-            let rules = service.rule_set(&policy.datacenters);
-            if !rules.looks_at_client() {
-                return None;
+    let mut map_of = Vec::with_capacity(policy.services.len());
+    for service in &policy.services {
+        let rules = service.rule_set(&policy.datacenters);
+        if !rules.looks_at_client() {
+            map_of.push(None);
+            continue;
+        }
+        if let Some(number) = numbers.get(&rules) {
+            map_of.push(*number);
+            continue;
+        }
+        // What follows is refused anyway, so no work is spent on it.
+        if numbers.len() >= limits::MAPS_MAX {
+            found.push(too_many(service));
+            break;
+        }
+        let number = match LocationMap::build(atlas, &policy.regions, &rules) {
+            Ok((map, overlaps)) => {
+                octets += map.memory_len();
+                found.extend(overlaps.iter().filter_map(|overlap| warn(policy, overlap, &mut seen)));
+                maps.push(map);
+                u32::try_from(maps.len() - 1).ok()
             }
-            if let Some(number) = numbers.get(&rules) {
-                return *number;
+            Err(error) => {
+                found.push(too_much(service, &error));
+                None
             }
-            let number = match LocationMap::build(atlas, &policy.regions, &rules) {
-                Ok((map, overlaps)) => {
-                    octets += map.memory_len();
-                    found.extend(overlaps.iter().filter_map(|overlap| warn(policy, overlap, &mut seen)));
-                    maps.push(map);
-                    u32::try_from(maps.len() - 1).ok()
-                }
-                Err(error) => {
-                    found.push(too_much(service, &error));
-                    None
-                }
-            };
-            if maps.len() > limits::MAPS_MAX || octets > limits::MAPS_LEN_MAX {
-                found.push(too_many(service, maps.len(), octets));
-            }
-            numbers.insert(rules, number);
-            number
-        })
-        .collect();
+        };
+        if octets > limits::MAPS_LEN_MAX {
+            found.push(too_long(service, octets));
+            break;
+        }
+        numbers.insert(rules, number);
+        map_of.push(number);
+    }
+    found.sort_by_key(|found| !found.is_error());
     found.truncate(limits::DIAGNOSTICS_MAX);
-    (maps.into(), map_of, found)
+    (maps.into(), map_of.into(), found)
 }
 
 fn warn(policy: &PolicySet, overlap: &Overlap, seen: &mut BTreeMap<(String, String), ()>) -> Option<Diagnostic> {
@@ -169,16 +180,23 @@ fn too_much(service: &Service, error: &MapError) -> Diagnostic {
         .help("name fewer regions or fewer nearest data centres in this service")
 }
 
-fn too_many(service: &Service, count: usize, octets: usize) -> Diagnostic {
+fn too_many(service: &Service) -> Diagnostic {
+    let message =
+        format!("{} needs a location map of its own, and {} different ones are in use", service.name, limits::MAPS_MAX);
+    share(Diagnostic::error("too-many-maps", message).at(&service.origin))
+}
+
+fn too_long(service: &Service, octets: usize) -> Diagnostic {
     let message = format!(
-        "with {} there are {count} different location maps of {octets} octets in all; at most {} of {} octets are allowed",
+        "with that of {} the location maps take {octets} octets; at most {} are allowed",
         service.name,
-        limits::MAPS_MAX,
         limits::MAPS_LEN_MAX
     );
-    Diagnostic::error("too-many-maps", message)
-        .at(&service.origin)
-        .help("let services share a list of regions, in the same order: they then share a map")
+    share(Diagnostic::error("too-many-maps", message).at(&service.origin))
+}
+
+fn share(error: Diagnostic) -> Diagnostic {
+    error.help("let services name the same regions in the same order: those share a map")
 }
 
 /// What a service may do that its owner should know.
@@ -200,6 +218,18 @@ fn lint(service: &Service) -> Vec<Diagnostic> {
                         most 5 s, because resolvers may share them among all clients (RFC 7871 section 7.4)";
             found.push(Diagnostic::warning("client-dependent-nodata", message).at(&service.origin).help(help));
         }
+    }
+    let names = family(|data| matches!(data, Data::Cname(_)));
+    if (1..service.endpoints.len()).contains(&names) {
+        let message = format!(
+            "{} answers TXT, MX and every other type with a CNAME for some clients and no data for others: {names} of \
+             its {} endpoints are names",
+            service.name,
+            service.endpoints.len()
+        );
+        let help = "use names alone or addresses alone; until then no-data answers are cached for at most 5 s, because \
+                    resolvers may share them among all clients (RFC 7871 section 7.4)";
+        found.push(Diagnostic::warning("client-dependent-nodata", message).at(&service.origin).help(help));
     }
     for route in service.policy.all_routes() {
         if let (AllDown::Sorry(site), true, Some(tiers)) = (route.all_down, route.geofence, &route.tiers)

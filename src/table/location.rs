@@ -1,7 +1,7 @@
 //! Location maps: which region an address is in, and which data centres are near it.
 //!
-//! A map's *outcome* is a pair: the route of the service's policy that the region names, and for `nearest`
-//! the order of the nearest data centres. So `nearest` is no special case later on: it only makes a map
+//! A map's *outcome* is a pair: the route of the service's policy that the region names, and where that
+//! route uses `nearest` the order of the nearest data centres of its pools. So `nearest` is no special case later on: it only makes a map
 //! finer.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::steer::region_of;
 pub struct Location {
     /// A position in [`crate::model::Policy::routes`]; `None`: elsewhere.
     pub route: Option<usize>,
-    /// The nearest data centres, when the policy asks and the place is known.
+    /// The nearest data centres of each pool that asks, when the route asks and the place is known.
     pub nearest: Option<Vec<DatacenterIx>>,
 }
 
@@ -58,15 +58,14 @@ impl LocationMap {
             if let Some((matched, lost)) = matched.as_ref().and_then(|m| Some((m, m.tied?))) {
                 overlaps.entry((rules.regions[matched.at], rules.regions[lost])).or_insert(addr);
             }
-            let nearest = place.coordinates.filter(|_| !rules.sites.is_empty()).map(|at| {
-                let order = geo::nearest(&rules.sites, at);
-                order
-                    .iter()
-                    .filter_map(|&site| rules.sites.get(usize::from(site)))
-                    .map(|site| site.datacenter)
-                    .collect()
-            });
-            let location = Location { route: matched.map(|matched| matched.at), nearest };
+            let route = matched.map(|matched| matched.at);
+            // Only what its own route asks for tells two places apart: scopes are no longer than they must be.
+            let pools = rules.sites.get(route.unwrap_or(rules.regions.len())).filter(|pools| !pools.is_empty());
+            let nearest = place
+                .coordinates
+                .zip(pools)
+                .map(|(at, pools)| geo::nearest_of_each(pools.iter().map(|pool| &**pool), at));
+            let location = Location { route, nearest };
             // The map refuses a number that is out of its range.
             let next = u16::try_from(outcomes.len()).unwrap_or(u16::MAX);
             *outcomes.entry(location).or_insert(next)

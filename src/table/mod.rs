@@ -21,6 +21,7 @@ mod base;
 mod chunk;
 mod compile;
 mod explain;
+mod extent;
 mod location;
 mod publish;
 mod render;

@@ -56,7 +56,7 @@ pub(super) fn append(records: &mut Vec<u8>, rtype: u16, ttl: u32, rdatas: &[Vec<
         rrset.push(rdata).expect("record data of a service is well-formed and far below 64 kB");
     }
     let rrset = rrset.as_rrset();
-    let at = u32::try_from(records.len()).expect("a chunk is far below 4 GB");
+    let at = u32::try_from(records.len()).expect("limits bound the records of a service, and so of a chunk");
     records.extend_from_slice(rrset.records);
     Span { at, len: u16::try_from(rrset.records.len()).expect("an RRset is below 64 kB"), count: rrset.count }
 }

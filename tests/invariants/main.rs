@@ -5,8 +5,10 @@
 mod common;
 
 mod bad_input;
+mod bounds;
 mod decisions;
 mod deterministic;
+mod nearest;
 mod scopes;
 mod shares;
 mod torn;

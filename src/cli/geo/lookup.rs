@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use crate::geo::{Atlas, Database};
+use crate::geo::{self, Atlas, Database};
 use crate::model::Place;
 
 #[derive(Debug, Args)]
@@ -59,30 +59,13 @@ pub(super) fn run(args: &LookupArgs) -> Result<(), String> {
 fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for argument in arguments {
-        if !argument.is_dir() {
-            files.push(argument.clone());
-            continue;
-        }
-        let failed = |error: io::Error| format!("{}: {error}", argument.display());
-        let mut inside = Vec::new();
-        for entry in argument.read_dir().map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if is_database(&path) {
-                inside.push(path);
-            }
-        }
-        if inside.is_empty() {
+        let named = geo::database_files(argument).map_err(|error| format!("{}: {error}", argument.display()))?;
+        if named.is_empty() {
             return Err(format!("{}: holds no .mmdb file", argument.display()));
         }
-        inside.sort();
-        files.append(&mut inside);
+        files.extend(named);
     }
     Ok(files)
-}
-
-fn is_database(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && path.extension().is_some_and(|extension| extension == "mmdb") && path.is_file()
 }
 
 fn look_up(addresses: &[IpAddr], databases: Vec<Database>) -> Vec<Found> {

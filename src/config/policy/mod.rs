@@ -34,7 +34,7 @@ use super::spec::{DatacenterSpec, FileSpec, HealthCheckSpec, NetworkSpec, RuleSp
 use super::yaml;
 use crate::diag::Diagnostic;
 use crate::limits;
-use crate::model::{CheckId, DatacenterId, Gazetteer, GroupId, Name, PolicySet, RegionId, RuleSet, Service, Settings};
+use crate::model::{CheckId, DatacenterId, Gazetteer, GroupId, Name, PolicySet, RegionId, Service, Settings};
 
 use checks::Checks;
 use datacenters::Directory;
@@ -181,7 +181,6 @@ fn resolve(
     }
     let world = World { settings, directory, checks, atlas };
     let resolved: Vec<Service> = services.iter().filter_map(|part| services::resolve(part, &world, report)).collect();
-    check_maps(&resolved, &world, report);
     let tests = parts.tests.iter().filter_map(|spec| tests_section::resolve(spec, &world, report)).collect();
     let World { directory, checks, atlas, .. } = world;
     let policies = PolicySet {
@@ -193,28 +192,4 @@ fn resolve(
         services: resolved,
     };
     (policies, tests)
-}
-
-/// Each distinct rule set costs a map; beyond [`limits::MAPS_MAX`] the services that cost one more are
-/// named.
-fn check_maps(services: &[Service], world: &World<'_>, report: &mut Report) {
-    let mut maps: BTreeMap<RuleSet, ()> = BTreeMap::new();
-    for service in services {
-        let rules = service.rule_set(&world.directory.datacenters);
-        if !rules.looks_at_client() || maps.contains_key(&rules) {
-            continue;
-        }
-        if maps.len() < limits::MAPS_MAX {
-            maps.insert(rules, ());
-            continue;
-        }
-        let message = format!(
-            "`{}` needs a location map of its own, and {} distinct ones are in use",
-            service.name,
-            limits::MAPS_MAX
-        );
-        let error = Diagnostic::error("too-many-maps", message)
-            .help("let services name the same regions in the same order: those share a map");
-        report.at_origin(&service.origin, "", error);
-    }
 }

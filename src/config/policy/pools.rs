@@ -75,7 +75,8 @@ impl<'a, 'c> Tree<'a, 'c> {
         Tree { cast, checks, method, seen: HashMap::new() }
     }
 
-    /// The tiers of a region: a pool that takes the first usable.
+    /// The tiers of a region, or below the first `depth` those of a pool: it takes the first usable. Entry
+    /// conditions are a region's: who watches them knows its tiers by their position.
     pub(super) fn tiers<'s>(
         &mut self,
         choices: impl Iterator<Item = (Option<TierWord>, &'s ChoiceSpec)>,
@@ -90,7 +91,10 @@ impl<'a, 'c> Tree<'a, 'c> {
                     .help("tiers are tried in order; weights count inside `members`");
                 report.at(weight.at, warning);
             }
-            if let (true, false, Some(at)) = (members.is_empty(), choice.entry.after.is_zero(), choice.entry_at) {
+            if let (true, Some(at)) = (depth > 1, choice.entry_at) {
+                entry_outside_tiers(at, report);
+            } else if let (true, false, Some(at)) = (members.is_empty(), choice.entry.after.is_zero(), choice.entry_at)
+            {
                 let error = Diagnostic::error("after-on-first-tier", "nothing is before the first tier").help(
                     "`after` waits until the tiers before have been unusable for so long: put it on a later tier",
                 );
@@ -165,9 +169,7 @@ impl<'a, 'c> Tree<'a, 'c> {
         for item in &list.items {
             let Some(choice) = self.member(item, depth + 1, report) else { continue };
             if let Some(at) = choice.entry_at {
-                let error = Diagnostic::error("entry-outside-tiers", "an entry condition on what is not a tier")
-                    .help("`enter`, `after`, `when` and `confirm` belong to tiers");
-                report.at(at, error);
+                entry_outside_tiers(at, report);
             }
             let at = match item {
                 Either::Short(name) => name.at,
@@ -180,12 +182,19 @@ impl<'a, 'c> Tree<'a, 'c> {
         (!members.is_empty()).then_some(Pool { method, members })
     }
 
-    /// Priority and place are an endpoint's: a pool has neither.
+    /// Priority and place are an endpoint's: a pool has neither. And what a pool in a `sticky` one comes down
+    /// to changes with health, which would move clients whose own endpoint is well.
     fn check_place(&self, node: &Node, method: Method, at: Span, report: &mut Report) {
         let missing = match (node, method) {
             (Node::Pool(_), Method::Priority) => "priority",
             (Node::Pool(_), Method::Nearest) => "place",
-            (Node::Endpoint(_), _) | (Node::Pool(_), Method::Ordered | Method::Weighted | Method::Sticky) => return,
+            (Node::Pool(_), Method::Sticky) => {
+                let error = Diagnostic::error("nested-sticky", "a pool inside a `sticky` pool")
+                    .expected("an endpoint")
+                    .help("list the endpoints in the `sticky` pool itself, each with its weight");
+                return report.at(at, error);
+            }
+            (Node::Endpoint(_), _) | (Node::Pool(_), Method::Ordered | Method::Weighted) => return,
         };
         let message = format!("a pool has no {missing} by which `{}` could choose it", method.as_str());
         report.at(at, Diagnostic::error("pool-in-pool", message).expected("an endpoint"));
@@ -241,6 +250,12 @@ impl<'a, 'c> Tree<'a, 'c> {
     }
 }
 
+fn entry_outside_tiers(at: Span, report: &mut Report) {
+    let error = Diagnostic::error("entry-outside-tiers", "an entry condition on what is not a tier of the region")
+        .help("`enter`, `after`, `when` and `confirm` stand on the region's own tiers, not on what is inside them");
+    report.at(at, error);
+}
+
 /// Reports too many and too few tiers.
 pub(super) fn check_tiers(count: usize, at: Span, report: &mut Report) {
     if count == 0 {
@@ -261,29 +276,32 @@ pub(super) fn check_tree(
     at: Span,
     report: &mut Report,
 ) {
-    if pool.method != Method::Ordered && pool.uses(Method::Sticky) && pool.uses(Method::Weighted) {
+    if pool.method == Method::Weighted && pool.uses(Method::Sticky) {
         let error = Diagnostic::error("mixed-methods", "`sticky` and `weighted` meet in one tier")
             .expected("one of the two: a choice is made by hash or at random")
             .help("use one method in all pools of the tier");
         report.at(at, error);
         return;
     }
-    let mut groups: HashMap<u32, Vec<EndpointIx>> = HashMap::new();
+    // By what decides, and its value.
+    let mut groups: HashMap<(Method, u32), Vec<EndpointIx>> = HashMap::new();
     match pool.method {
         Method::Ordered => {}
         Method::Weighted | Method::Sticky => {
-            groups.insert(0, pool.endpoints());
+            groups.insert((pool.method, 0), pool.endpoints());
         }
         Method::Priority => {
             for ix in pool.endpoints() {
-                groups.entry(endpoints[ix.at()].priority).or_default().push(ix);
+                groups.entry((Method::Priority, endpoints[ix.at()].priority)).or_default().push(ix);
             }
         }
         Method::Nearest => {
             check_places(pool, endpoints, datacenters, at, report);
             for ix in pool.endpoints() {
-                let DatacenterIx(datacenter) = endpoints[ix.at()].datacenter;
-                groups.entry(u32::from(datacenter)).or_default().push(ix);
+                let endpoint = &endpoints[ix.at()];
+                groups.entry((Method::Nearest, u32::from(endpoint.datacenter.0))).or_default().push(ix);
+                // Clients of unknown places go by priority.
+                groups.entry((Method::Priority, endpoint.priority)).or_default().push(ix);
             }
         }
     }
@@ -299,7 +317,15 @@ pub(super) fn check_tree(
             format!("`{cname}` is a name and `{address}` has addresses, and chance would decide between them");
         let error = Diagnostic::error("mixed-data", message)
             .expected("only addresses or only names where the choice is at random or by hash")
-            .help("put them into different tiers, or give them different priorities");
+            .help(match pool.method {
+                Method::Nearest => {
+                    "put them into different tiers, or give them data centres and priorities that differ: clients of \
+                     unknown places go by priority"
+                }
+                Method::Ordered | Method::Priority | Method::Weighted | Method::Sticky => {
+                    "put them into different tiers, or give them different priorities"
+                }
+            });
         report.at(at, error);
         return;
     }
@@ -312,16 +338,26 @@ pub(super) fn check_tree(
 
 fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter], at: Span, report: &mut Report) {
     let mut without: Vec<DatacenterIx> = Vec::new();
-    let mut with = false;
+    let mut with: Vec<DatacenterIx> = Vec::new();
     for ix in pool.endpoints() {
         let datacenter = endpoints[ix.at()].datacenter;
         match datacenters.get(datacenter.at()).and_then(|datacenter| datacenter.at) {
-            Some(_) => with = true,
+            Some(_) => with.push(datacenter),
             None => without.push(datacenter),
         }
     }
     without.sort_unstable();
     without.dedup();
+    with.sort_unstable();
+    with.dedup();
+    if with.len() > limits::NEAREST_SITES_MAX {
+        let message = format!("`nearest` among {} data centres", with.len());
+        let error = Diagnostic::error("too-many-sites", message)
+            .expected(format!("at most {}", limits::NEAREST_SITES_MAX))
+            .help("name the data centres of a region in tiers of its own");
+        report.at(at, error);
+        return;
+    }
     if without.is_empty() {
         return;
     }
@@ -331,7 +367,7 @@ fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter],
         .map(|datacenter| format!("`{}`", datacenter.id))
         .collect();
     let help = "give `latitude` and `longitude` under `datacenters`";
-    let diagnostic = if with {
+    let diagnostic = if !with.is_empty() {
         let message = format!("{} cannot be nearest to anybody: no position is known", names.join(", "));
         Diagnostic::warning("no-position", message)
     } else {

@@ -275,7 +275,7 @@ fn chance_decides_between_alike_data_only() {
 
 #[test]
 fn one_tier_has_one_mode() {
-    refuses_region("{primary: {method: sticky, members: [{method: weighted, members: [a, b]}, c]}}", "mixed-methods");
+    refuses_region("{primary: {method: weighted, members: [{method: sticky, members: [a, b]}, c]}}", "mixed-methods");
     // Different tiers may differ.
     assert_eq!(
         codes(&service(
@@ -293,6 +293,9 @@ const GEO_ONLY: &str = "default: {type: geolocation, fallback: none}\n";
 #[test]
 fn entry_conditions_belong_to_tiers() {
     refuses_region("{primary: {members: [{endpoint: a, after: 5s}, b]}}", "entry-outside-tiers");
+    refuses_region("{primary: {tiers: [a, {endpoint: b, after: 5s}]}}", "entry-outside-tiers");
+    refuses_region("{primary: {tiers: [{endpoint: a, after: 5s}, b]}}", "entry-outside-tiers");
+    refuses_region("{tiers: [a, {members: [{tiers: [b, {endpoint: c, enter: manual}]}]}]}", "entry-outside-tiers");
     refuses_region("{primary: {endpoint: a, after: 5s}}", "after-on-first-tier");
     refuses_region("{primary: a, secondary: {endpoint: b, when: nothing}}", "unknown-check");
     refuses_region("{primary: a, secondary: {endpoint: b, enter: perhaps}}", "unknown-word");
@@ -309,6 +312,41 @@ fn pools_are_bounded_and_never_empty() {
         "]}".repeat(limits::NESTING_MAX + 1)
     );
     refuses_region(&deep, "too-deep");
+}
+
+#[test]
+fn a_sticky_pool_holds_endpoints_alone() {
+    refuses_region("{primary: {method: sticky, members: [{method: sticky, members: [a, b]}, c]}}", "nested-sticky");
+    refuses_region("{primary: {method: sticky, members: [{tiers: [a, b]}, c]}}", "nested-sticky");
+    refuses_region("{primary: {method: sticky, members: [{method: weighted, members: [a, b]}, c]}}", "nested-sticky");
+}
+
+#[test]
+fn where_the_place_is_unknown_nearest_must_not_draw_between_a_name_and_an_address() {
+    let text = |priority: u32| {
+        format!(
+            "datacenters: {{a: {{latitude: 1, longitude: 1}}, b: {{latitude: 9, longitude: 9}}}}\n\
+             gslb:\n  domain: a.example\n  policies: {{default: {{type: nearest}}}}\n  endpoints: \
+             {{a: {{ip: 192.0.2.1, priority: 1}}, b: {{cname: b.example, priority: {priority}}}}}\n"
+        )
+    };
+    assert_eq!(codes(&text(1)), ["mixed-data 4:30"]);
+    assert_eq!(codes(&text(2)), Vec::<String>::new());
+}
+
+#[test]
+fn nearest_chooses_among_so_many_sites_that_a_position_fits_an_octet() {
+    let text = |count: usize| {
+        let datacenters: String = (0..count).map(|n| format!("  d{n}: {{latitude: 1, longitude: 1}}\n")).collect();
+        let endpoints: String =
+            (0..count).map(|n| format!("    d{n}: {{ip: 10.0.{}.{}}}\n", n / 256, n % 256)).collect();
+        format!(
+            "gslb:\n  domain: a.example\n  policies: {{default: {{type: nearest}}}}\n  endpoints:\n{endpoints}\
+             datacenters:\n{datacenters}"
+        )
+    };
+    assert_eq!(codes(&text(limits::NEAREST_SITES_MAX)), Vec::<String>::new());
+    assert_eq!(codes(&text(limits::NEAREST_SITES_MAX + 1)), ["too-many-sites 3:30"]);
 }
 
 #[test]
@@ -513,22 +551,6 @@ fn bounds_on_everything_are_refusals() {
 
     let regions = (0..=limits::REGIONS_MAX).map(|n| format!("  r{n}: {{asn: {n}}}\n")).collect::<String>();
     assert_eq!(codes(&format!("regions:\n{regions}")), ["too-many"]);
-}
-
-#[test]
-fn services_that_need_one_map_too_many_are_named() {
-    let files: Vec<(String, String)> = (0..=limits::MAPS_MAX)
-        .map(|n| {
-            let text = format!(
-                "regions: {{r{n:03}: {{asn: {n}}}}}\ngslb:\n  domain: s{n:03}.example\n  policies: {{default: {{type: geolocation}}, r{n:03}: {{primary: a}}}}\n  endpoints: {{a: {{ip: 192.0.2.1}}}}\n"
-            );
-            (format!("{n:03}.yaml"), text)
-        })
-        .collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let found = load(&files).2;
-    assert_eq!(found.len(), 1);
-    assert_eq!((found[0].code, found[0].at.as_ref().unwrap().to_string().as_str()), ("too-many-maps", "512.yaml:3:11"));
 }
 
 #[test]
