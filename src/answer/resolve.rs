@@ -265,7 +265,7 @@ impl Resolution<'_, '_> {
             self.writer.truncate();
             return None;
         }
-        if self.wants_cname() { None } else { NameBuf::lower_case(target.as_wire()) }
+        if self.query.qtype() == rtype::CNAME { None } else { NameBuf::lower_case(target.as_wire()) }
     }
 
     /// True when the chain has come by this DNAME before: it is in the answer already.
