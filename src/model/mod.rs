@@ -28,7 +28,7 @@ pub use check::{Check, CheckExpr, CheckIx, Protocol};
 pub use datacenter::{Datacenter, Group, NamedDatacenters, leading_words, resolve_datacenter};
 pub use facts::{Admin, EntryState, Evidence, EvidenceKey, Facts, Forced, Latch, Override, OverrideKind, Scope, State};
 pub use id::{CheckId, DatacenterId, EndpointId, GroupId, IdError, ObserverId, RegionId};
-pub use name::{Name, NameError};
+pub use name::{Name, NameError, fmt_labels};
 pub use number::{DatacenterIx, EndpointIx, Generation, NumberError, RegionIx, Revision, ServiceIx, Ttl, Weight};
 pub use origin::Origin;
 pub use place::{

@@ -181,21 +181,26 @@ impl PartialOrd for Name {
 /// Presentation form with the final dot, escaped where it must be.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.len() == 1 {
-            return f.write_str(".");
-        }
-        for label in self.labels() {
-            for &octet in label {
-                match octet {
-                    b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
-                    0x21..=0x7e => write!(f, "{}", char::from(octet))?,
-                    _ => write!(f, "\\{octet:03}")?,
-                }
-            }
-            f.write_str(".")?;
-        }
-        Ok(())
+        fmt_labels(self.labels(), f)
     }
+}
+
+/// Writes labels, from left to right, in presentation form (RFC 1035 §5.1), escaped where they must be; no
+/// labels: the root.
+pub fn fmt_labels<'a>(labels: impl Iterator<Item = &'a [u8]>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut is_root = true;
+    for label in labels {
+        is_root = false;
+        for &octet in label {
+            match octet {
+                b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
+                0x21..=0x7e => write!(f, "{}", char::from(octet))?,
+                _ => write!(f, "\\{octet:03}")?,
+            }
+        }
+        f.write_str(".")?;
+    }
+    if is_root { f.write_str(".") } else { Ok(()) }
 }
 
 impl fmt::Debug for Name {
