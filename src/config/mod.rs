@@ -26,6 +26,7 @@
 
 mod dir;
 mod form;
+mod net;
 mod policy;
 mod policy_test;
 mod report;

@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::form::{At, Either, Entries, Nested, OneOrMany, mapping};
-use super::scalar::{Asn, Client, Degrees, Lasting, Signed, Target, Whole};
+use super::net::{Asn, Client, Target};
+use super::scalar::{Degrees, Lasting, Signed, Whole};
 use super::words::{
     ContinentWord, EnterWord, FailbackWord, FallbackWord, MethodWord, ProtocolWord, RcodeWord, RecordType, TypeWord,
 };

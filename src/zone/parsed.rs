@@ -134,11 +134,6 @@ impl ParsedZone {
         &self.apex
     }
 
-    /// How many names own something.
-    pub fn owner_count(&self) -> usize {
-        self.owners.len()
-    }
-
     pub(super) fn name(&self, owner: &OwnerEntry) -> &[u8] {
         NameAt { at: owner.name_at, len: owner.name_len }.of(&self.names)
     }
