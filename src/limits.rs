@@ -191,6 +191,31 @@ pub const CHECK_INTERVAL_MAX_MS: u64 = 3_600_000;
 /// Consecutive results that a check may ask for before it believes them.
 pub const CHECK_THRESHOLD_MAX: u64 = 100;
 
+/// Probes in flight at once: 10 000 targets at 5 s that all hang for 3 s keep 6 000 open.
+pub const PROBES_IN_FLIGHT_MAX: usize = 8192;
+
+/// Probes of one target in flight at once: the confirming ones, `fast_interval` apart, until the first times
+/// out.
+pub const PROBES_PER_TARGET_MAX: usize = 8;
+
+/// Distinct targets that one node probes.
+pub const TARGETS_MAX: usize = 200_000;
+
+/// Octets of a response's body that a probe reads; what it looks for must stand in them.
+pub const PROBE_BODY_LEN_MAX: usize = 256 << 10;
+
+/// Octets of a response's header that a probe reads.
+pub const PROBE_HEAD_LEN_MAX: usize = 32 << 10;
+
+/// Octets of a compiled regular expression of a probe.
+pub const PROBE_REGEX_LEN_MAX: usize = 1 << 20;
+
+/// Characters of a probe's error that are kept: enough to say what went wrong, whatever a target sent.
+pub const PROBE_ERROR_LEN_MAX: usize = 256;
+
+/// Results of a target that are kept for people to look at.
+pub const PROBE_RESULTS_KEPT: usize = 32;
+
 /// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
 pub const DELAY_MAX_MS: u64 = 604_800_000;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Admin, DatacenterIx, Evidence, EvidenceKey, Facts, NamedDatacenters, ObserverId, Override, OverrideKind, PolicySet,
-    Revision, Scope, ServiceIx, State, resolve_datacenter,
+    AddressKey, Admin, DatacenterIx, Facts, Health, NamedDatacenters, Override, OverrideKind, PolicySet, Revision,
+    Scope, ServiceIx, State, Verdict, resolve_datacenter,
 };
 
 /// Who is meant by each of these names, groups taken apart.
@@ -34,7 +34,7 @@ pub(super) fn facts(
     out: &BTreeSet<DatacenterIx>,
     switch: &BTreeSet<DatacenterIx>,
 ) -> Facts {
-    let mut facts = Facts { evidence: evidence(policy, down), ..Facts::all_up() };
+    let mut facts = Facts { health: health(policy, down), ..Facts::all_up() };
     facts.datacenters = out.iter().map(|dc| (*dc, Admin::Out)).collect();
     if !switch.is_empty() {
         facts.revision = Revision(1);
@@ -56,28 +56,20 @@ pub(super) fn facts(
     facts
 }
 
-/// Every check of every address in `down` says down. An endpoint without checks stays up: nobody would see.
-fn evidence(policy: &PolicySet, down: &BTreeSet<DatacenterIx>) -> Evidence {
-    let mut evidence = Evidence::all_up();
-    let observer = ObserverId::new("what-if").expect("an id");
+/// Every address in `down` is down. An endpoint without checks stays up: nobody would see.
+fn health(policy: &PolicySet, down: &BTreeSet<DatacenterIx>) -> Health {
+    let mut health = Health::all_up();
     for (at, service) in policy.services.iter().enumerate() {
         let there = service.endpoints().filter(|(_, endpoint)| down.contains(&endpoint.datacenter));
-        for (ix, endpoint) in there {
+        for (ix, endpoint) in there.filter(|(_, endpoint)| !endpoint.health.checks().is_empty()) {
             for address in 0..endpoint.data.address_count() {
-                for check in endpoint.health.checks() {
-                    let key = EvidenceKey {
-                        service: ServiceIx::from_at(at),
-                        endpoint: ix,
-                        address: u16::try_from(address).expect("bounded by the addresses of an endpoint"),
-                        check,
-                        observer: observer.clone(),
-                    };
-                    evidence.states.insert(key, State::Down);
-                }
+                let address = u16::try_from(address).expect("bounded by the addresses of an endpoint");
+                let key = AddressKey { service: ServiceIx::from_at(at), endpoint: ix, address };
+                health.of.insert(key, Verdict::of(State::Down));
             }
         }
     }
-    evidence
+    health
 }
 
 /// What of `down` is not down to anybody: endpoints of the service that no check looks at. One sentence for each data

@@ -15,8 +15,29 @@ pub struct Datacenter {
     pub bias_km: i32,
     /// Requests a second that it can carry, as declared.
     pub capacity: Option<u64>,
+    /// With fewer endpoints up than this, over all services, all of them count as down. `None`: off.
+    pub min_healthy: Option<MinHealthy>,
     /// Where it was defined, or first used.
     pub origin: Origin,
+}
+
+/// How many of a data centre's watched endpoints must be up for the others to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinHealthy {
+    /// So many.
+    Count(u32),
+    /// So many percent, 1 to 100.
+    Percent(u8),
+}
+
+impl MinHealthy {
+    /// True when `up` of `all` are enough.
+    pub fn is_met(self, up: usize, all: usize) -> bool {
+        match self {
+            MinHealthy::Count(count) => up >= count as usize,
+            MinHealthy::Percent(percent) => up * 100 >= all * usize::from(percent),
+        }
+    }
 }
 
 impl Datacenter {
@@ -100,6 +121,7 @@ mod tests {
             at: None,
             bias_km: 0,
             capacity: None,
+            min_healthy: None,
             origin: Origin::file("test"),
         }
     }

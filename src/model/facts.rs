@@ -1,7 +1,8 @@
-//! What the world says: health as evidence, admin states, latches, overrides.
+//! What the world says: health, admin states, latches, overrides.
 //!
 //! Facts are an input of compile like the policy. "Down" and "ordered out" are different facts and stay
-//! so: health is evidence about addresses, admin state is an order about data centres and endpoints.
+//! so: health is a verdict on addresses, admin state is an order about data centres and endpoints.
+//! [`Evidence`] is what verdicts are made from, by the health room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -76,6 +77,54 @@ impl Evidence {
 
     fn range((service, endpoint, address, check): (ServiceIx, EndpointIx, u16, CheckIx)) -> EvidenceKey {
         EvidenceKey { service, endpoint, address, check, observer: ObserverId::first() }
+    }
+}
+
+/// One address of one endpoint of one service: what a verdict is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressKey {
+    /// The service.
+    pub service: ServiceIx,
+    /// Its endpoint.
+    pub endpoint: EndpointIx,
+    /// Which of its addresses: v4 in file order, then v6; 0 for a CNAME.
+    pub address: u16,
+}
+
+/// What is made of all evidence about one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Verdict {
+    /// The state.
+    pub state: State,
+    /// It is in its hold-down: it recovered, and is used only when nothing else is up.
+    pub is_held: bool,
+}
+
+impl Verdict {
+    /// Nothing is held.
+    pub fn of(state: State) -> Verdict {
+        Verdict { state, is_held: false }
+    }
+}
+
+/// The health of every address, as routing sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Of an address that is not in `of` and whose endpoint has checks. Without checks it is up.
+    pub default: State,
+    /// By address.
+    pub of: BTreeMap<AddressKey, Verdict>,
+}
+
+impl Health {
+    /// Everything is up.
+    pub fn all_up() -> Health {
+        Health { default: State::Up, of: BTreeMap::new() }
+    }
+
+    /// The verdict on one address; `has_checks`: its endpoint's health is somebody's business.
+    pub fn verdict(&self, key: AddressKey, has_checks: bool) -> Verdict {
+        self.of.get(&key).copied().unwrap_or(Verdict::of(if has_checks { self.default } else { State::Up }))
     }
 }
 
@@ -204,7 +253,7 @@ pub enum EntryState {
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Health.
-    pub evidence: Evidence,
+    pub health: Health,
     /// Data centres that are not simply in.
     pub datacenters: BTreeMap<DatacenterIx, Admin>,
     /// Endpoints that are not simply in.
@@ -228,7 +277,7 @@ impl Facts {
     /// No orders, and everything up.
     pub fn all_up() -> Facts {
         Facts {
-            evidence: Evidence::all_up(),
+            health: Health::all_up(),
             datacenters: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             forced_datacenters: BTreeMap::new(),

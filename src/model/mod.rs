@@ -24,16 +24,24 @@ mod policy;
 mod service;
 mod settings;
 
-pub use check::{Check, CheckExpr, CheckIx, Protocol};
-pub use datacenter::{Datacenter, Group, NamedDatacenters, leading_words, resolve_datacenter};
-pub use facts::{Admin, EntryState, Evidence, EvidenceKey, Facts, Forced, Latch, Override, OverrideKind, Scope, State};
+pub use check::{
+    Check, CheckExpr, CheckIx, CheckSpec, Comparison, DnsProbe, FailRatio, GrpcProbe, HttpProbe, Number, Probe,
+    ProbeHost, PrometheusProbe, Protocol, Relation, TargetSpec, TcpProbe, TlsParams, Verify,
+};
+pub use datacenter::{Datacenter, Group, MinHealthy, NamedDatacenters, leading_words, resolve_datacenter};
+pub use facts::{
+    AddressKey, Admin, EntryState, Evidence, EvidenceKey, Facts, Forced, Health, Latch, Override, OverrideKind, Scope,
+    State, Verdict,
+};
 pub use id::{CheckId, DatacenterId, EndpointId, GroupId, IdError, ObserverId, RegionId};
 pub use name::{Name, NameError, fmt_labels};
-pub use number::{DatacenterIx, EndpointIx, Generation, NumberError, RegionIx, Revision, ServiceIx, Ttl, Weight};
+pub use number::{
+    DatacenterIx, EndpointIx, Generation, Moment, NumberError, RegionIx, Revision, ServiceIx, Ttl, Weight,
+};
 pub use origin::Origin;
 pub use place::{
     Continent, Coordinates, CountryCode, Expr, Gazetteer, Network, Place, Region, RuleSet, Site, Term, fold,
 };
 pub use policy::{AllDown, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
 pub use service::{Data, Endpoint, Https, PolicySet, Service};
-pub use settings::Settings;
+pub use settings::{HealthSettings, Settings};

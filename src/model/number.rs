@@ -1,5 +1,7 @@
 //! Numbers that mean something: weights, times to live, sequence numbers, indices.
 
+use std::time::Duration;
+
 use crate::limits;
 
 /// A number outside its range.
@@ -71,6 +73,26 @@ pub struct Revision(pub u64);
 /// The number of a published routing table, each node's own. It never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
+
+/// A point in time on this process' own clock, which never jumps: since an origin that is the same for all
+/// of the process and means nothing outside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// How long ago `earlier` was; zero when it is not earlier.
+    pub fn since(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, later: Duration) -> Moment {
+        Moment(self.0.saturating_add(later))
+    }
+}
 
 macro_rules! index {
     ($(#[$doc:meta])* $name:ident, $int:ty) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Check, CheckExpr, Datacenter, DatacenterIx, EndpointId, EndpointIx, Group, Method, Name, Network, Origin, Policy,
-    Pool, Region, RuleSet, Site, Ttl, Weight,
+    Pool, Region, RuleSet, ServiceIx, Site, Ttl, Weight,
 };
 
 /// What an endpoint answers with.
@@ -51,6 +51,8 @@ pub struct Endpoint {
     pub priority: u32,
     /// Its checks; empty: always up.
     pub health: CheckExpr,
+    /// Its health is that of another endpoint, which follows nobody itself; then it has no checks.
+    pub follows: Option<(ServiceIx, EndpointIx)>,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -86,6 +88,13 @@ pub struct Service {
     pub https: Option<Https>,
     /// Where its `domain` was written.
     pub origin: Origin,
+}
+
+impl Endpoint {
+    /// True when its health is somebody's business: it has checks, or follows an endpoint.
+    pub fn is_watched(&self) -> bool {
+        self.follows.is_some() || !self.health.checks().is_empty()
+    }
 }
 
 impl Service {

@@ -6,7 +6,7 @@
 //! the geofence bounds everything below
 //! 1. pin        the named data centres, whatever their health; nothing else
 //! 2. prefer     the named data centres, through a dip; when it yielded, 3.
-//! 3. policy     first with "up", then with "unknown counts as up":
+//! 3. policy     first with "up" (those in their hold-down last), then with "unknown counts as up":
 //!                 first without the data centres that were left (latch, yielded switch), then they alone:
 //!                   schedule › the region's tiers › fallback over the service's other endpoints
 //! 4. all_down   open: as 3. with everything that is not ordered out; closed: no data; or the sorry site

@@ -8,7 +8,7 @@ use super::pick::Mode;
 use super::plan::{Asked, NoData, Plan, Source, Variant};
 use super::pool::{Draw, Lens, Substitute};
 use super::sample::samples;
-use super::standing::Floor;
+use super::standing::{Floor, Standing};
 use super::trail::{Reason, Trail};
 use crate::limits;
 use crate::model::{
@@ -163,7 +163,7 @@ impl<'a> Planner<'a> {
     /// What a switch's target comes down to: policy inside the target, with as much health as there is. An
     /// order needs no entry condition. `None`: all of it is ordered out.
     fn target(&self, reach: &[EndpointIx]) -> Option<Draw> {
-        [Floor::Up, Floor::Unknown, Floor::Any]
+        [Floor::Up, Floor::Held, Floor::Unknown, Floor::Any]
             .into_iter()
             .find_map(|floor| self.within(reach, &self.lens(floor, &NOBODY)))
             // Nothing is there but the sorry site.
@@ -248,12 +248,19 @@ impl<'a> Planner<'a> {
 
     fn by_policy(&self, moving: &[Substitute], trail: &mut impl Trail) -> Plan {
         self.note_what_is_amiss(trail);
-        for floor in [Floor::Up, Floor::Unknown] {
-            trail.note(|| Reason::Considering { floor });
+        // What was left comes behind all others that are up, in their hold-down or not.
+        for floors in [&[Floor::Up, Floor::Held][..], &[Floor::Unknown]] {
             for side in [Side::WithoutLeft, Side::OnlyLeft] {
-                if let Some((draw, rung)) = self.rungs(floor, side, moving) {
-                    let source = self.source(&draw, rung, floor, side, moving);
-                    return self.finish(&draw, source, rung.as_str(), trail);
+                for &floor in floors {
+                    if side == Side::WithoutLeft
+                        && (floor != Floor::Held || self.asked.standings.iter().any(Standing::is_held))
+                    {
+                        trail.note(|| Reason::Considering { floor });
+                    }
+                    if let Some((draw, rung)) = self.rungs(floor, side, moving) {
+                        let source = self.source(&draw, rung, floor, side, moving);
+                        return self.finish(&draw, source, rung.as_str(), trail);
+                    }
                 }
             }
         }
@@ -323,13 +330,13 @@ impl<'a> Planner<'a> {
     fn source(&self, draw: &Draw, rung: Rung, floor: Floor, side: Side, moving: &[Substitute]) -> Source {
         match (floor, rung) {
             (Floor::Unknown | Floor::Any, _) => Source::Unknown,
-            (Floor::Up, _) if draw.is_substituted => Source::Switch,
-            (Floor::Up, Rung::Schedule) => Source::Schedule,
-            (Floor::Up, Rung::Tiers | Rung::Fallback) => {
+            (Floor::Up | Floor::Held, _) if draw.is_substituted => Source::Switch,
+            (Floor::Up | Floor::Held, Rung::Schedule) => Source::Schedule,
+            (Floor::Up | Floor::Held, Rung::Tiers | Rung::Fallback) => {
                 let is = |floor: Floor| self.rungs(floor, Side::All, moving).is_some_and(|(other, _)| other == *draw);
                 if is(Floor::Any) {
                     Source::Policy
-                } else if side == Side::OnlyLeft || is(Floor::Up) {
+                } else if side == Side::OnlyLeft || is(floor) {
                     Source::Health
                 } else {
                     Source::Latch
@@ -383,6 +390,9 @@ impl<'a> Planner<'a> {
                     usable: standing.up_count(),
                     min: standing.min,
                 });
+            }
+            if standing.bar.is_none() && standing.is_held() {
+                trail.note(|| Reason::Held { endpoint: endpoint.id.clone() });
             }
             if self.left.contains(&endpoint.datacenter) {
                 trail.note(|| Reason::Latched { endpoint: endpoint.id.clone() });

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::model::State;
+use crate::model::{State, Verdict};
 
 /// An order that keeps an endpoint from answering, by every rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,10 @@ impl fmt::Display for Bar {
 /// How much health is asked of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Floor {
-    /// It must be up.
+    /// It must be up, and not in its hold-down.
     Up,
+    /// It must be up; a hold-down is not minded.
+    Held,
     /// Unknown counts as up.
     Unknown,
     /// It must not be ordered out; health is not asked.
@@ -45,8 +47,8 @@ pub enum Floor {
 pub struct Standing {
     /// Set: it never answers.
     pub bar: Option<Bar>,
-    /// The state of each address (v4 in file order, then v6; one for a CNAME), forced states applied.
-    pub addresses: Vec<State>,
+    /// The verdict on each address (v4 in file order, then v6; one for a CNAME), forced states applied.
+    pub addresses: Vec<Verdict>,
     /// How many usable addresses make it usable; at least 1.
     pub min: usize,
 }
@@ -61,17 +63,18 @@ impl Standing {
         if self.bar.is_some() {
             return None;
         }
-        let only = |counts: fn(State) -> bool, least: usize| {
-            let live: Vec<bool> = self.addresses.iter().map(|&state| counts(state)).collect();
+        let only = |counts: fn(Verdict) -> bool, least: usize| {
+            let live: Vec<bool> = self.addresses.iter().map(|&verdict| counts(verdict)).collect();
             (live.iter().filter(|&&live| live).count() >= least).then_some(live)
         };
-        let (is_up, is_not_down) = (|state| state == State::Up, |state| state != State::Down);
-        only(is_up, self.min).or_else(|| only(is_not_down, self.min).filter(|_| floor >= Floor::Unknown)).or_else(
-            || match floor {
-                Floor::Up | Floor::Unknown => None,
-                Floor::Any => only(is_up, 1).or_else(|| only(is_not_down, 1)).or_else(|| only(|_| true, 0)),
-            },
-        )
+        let steps: [(Floor, fn(Verdict) -> bool); 3] = [
+            (Floor::Up, |verdict| verdict.state == State::Up && !verdict.is_held),
+            (Floor::Held, |verdict| verdict.state == State::Up),
+            (Floor::Unknown, |verdict| verdict.state != State::Down),
+        ];
+        let enough = steps.iter().filter(|(at, _)| *at <= floor).find_map(|(_, counts)| only(*counts, self.min));
+        let some = || steps.iter().find_map(|(_, counts)| only(*counts, 1)).or_else(|| only(|_| true, 0));
+        enough.or_else(|| some().filter(|_| floor == Floor::Any))
     }
 
     /// Usable when so much health is asked.
@@ -81,7 +84,7 @@ impl Standing {
 
     /// One word for the whole endpoint, whether or not it is barred.
     pub fn state(&self) -> State {
-        let count = |wanted: State| self.addresses.iter().filter(|&&state| state == wanted).count();
+        let count = |wanted: State| self.addresses.iter().filter(|verdict| verdict.state == wanted).count();
         if count(State::Up) >= self.min {
             State::Up
         } else if count(State::Up) + count(State::Unknown) >= self.min {
@@ -93,7 +96,12 @@ impl Standing {
 
     /// How many addresses are up.
     pub fn up_count(&self) -> usize {
-        self.addresses.iter().filter(|&&state| state == State::Up).count()
+        self.addresses.iter().filter(|verdict| verdict.state == State::Up).count()
+    }
+
+    /// True when it is up, and only addresses in their hold-down make it so.
+    pub fn is_held(&self) -> bool {
+        self.is_usable(Floor::Held) && !self.is_usable(Floor::Up)
     }
 }
 
@@ -103,7 +111,7 @@ mod tests {
     use State::{Down, Unknown, Up};
 
     fn standing(addresses: &[State], min: usize) -> Standing {
-        Standing { bar: None, addresses: addresses.into(), min }
+        Standing { bar: None, addresses: addresses.iter().copied().map(Verdict::of).collect(), min }
     }
 
     #[test]
@@ -120,6 +128,19 @@ mod tests {
         assert_eq!(dead.live(Floor::Any), Some(vec![true, false, false]));
         assert_eq!(standing(&[Down, Down], 1).live(Floor::Any), Some(vec![true; 2]));
         assert_eq!((mixed.state(), two.state(), dead.state()), (Up, Unknown, Down));
+    }
+
+    #[test]
+    fn an_address_in_its_hold_down_answers_only_where_no_other_can() {
+        let mut standing = standing(&[Up, Up, Unknown], 1);
+        standing.addresses[0].is_held = true;
+        assert_eq!(standing.live(Floor::Up), Some(vec![false, true, false]));
+        standing.addresses[1].is_held = true;
+        assert_eq!((standing.live(Floor::Up), standing.is_held()), (None, true));
+        for floor in [Floor::Held, Floor::Unknown, Floor::Any] {
+            assert_eq!(standing.live(floor), Some(vec![true, true, false]));
+        }
+        assert_eq!(standing.state(), Up, "a hold-down delays; it is no failure");
     }
 
     #[test]

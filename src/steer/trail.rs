@@ -38,6 +38,7 @@ pub enum Reason {
     Substituted { from: Vec<String>, to: Vec<String> },
     Barred { endpoint: EndpointId, bar: Bar },
     NotUsable { endpoint: EndpointId, state: State, usable: usize, min: usize },
+    Held { endpoint: EndpointId },
     Latched { endpoint: EndpointId },
     EntryUnmet { tier: String, why: String },
     Considering { floor: Floor },
@@ -87,12 +88,14 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
+            Reason::Held { endpoint } => write!(f, "{endpoint} has come back up and is in its hold-down"),
             Reason::Latched { endpoint } => {
                 write!(f, "{endpoint} waits behind the others until failback")
             }
             Reason::EntryUnmet { tier, why } => write!(f, "{tier} may not be entered automatically: {why}"),
             Reason::Considering { floor } => match floor {
                 Floor::Up => f.write_str("choosing among what is up"),
+                Floor::Held => f.write_str("nothing else is up: a hold-down is not minded"),
                 Floor::Unknown => f.write_str("nothing is up: unknown counts as up"),
                 Floor::Any => f.write_str("nothing is usable: everything that is not ordered out counts as up"),
             },

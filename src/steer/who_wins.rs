@@ -253,6 +253,7 @@ fn service() -> Service {
         weight: Weight::ONE,
         priority: 1,
         health: CheckExpr::All(vec![]),
+        follows: None,
         origin: Origin::file("t"),
     };
     let pool = |method| Pool { method, members: (0..3).map(member).collect() };
@@ -281,7 +282,7 @@ fn service() -> Service {
 }
 
 fn world(facts: &str) -> World {
-    let up = Standing { bar: None, addresses: vec![State::Up], min: 1 };
+    let up = Standing { bar: None, addresses: vec![Verdict::of(State::Up)], min: 1 };
     let mut world = World { service: service(), facts: Facts::all_up(), standings: vec![up; 3] };
     let route = &mut world.service.policy.routes[0];
     let mut forced = Vec::new();
@@ -307,8 +308,8 @@ fn world(facts: &str) -> World {
             "draining" => standing.unwrap().bar = Some(Bar::Draining),
             "force-down" => standing.unwrap().bar = Some(Bar::ForcedDown),
             "force-up" => forced.push(ix(words[1])),
-            "down" => standing.unwrap().addresses = vec![State::Down],
-            "unknown" => standing.unwrap().addresses = vec![State::Unknown],
+            "down" => standing.unwrap().addresses = vec![Verdict::of(State::Down)],
+            "unknown" => standing.unwrap().addresses = vec![Verdict::of(State::Unknown)],
             "pin" => order(OverrideKind::Pin { to: set(&[words[1]]), from: of("from") }),
             "prefer" | "yielded" => order(OverrideKind::Prefer {
                 to: set(&[words[1]]),
@@ -332,7 +333,7 @@ fn world(facts: &str) -> World {
         }
     }
     for dc in forced {
-        world.standings[dc.at()].addresses = vec![State::Up];
+        world.standings[dc.at()].addresses = vec![Verdict::of(State::Up)];
     }
     world
 }

@@ -7,11 +7,10 @@ use super::base::Base;
 use super::chunk::{Cell, Chunk, Head, PlanEntry, ServiceView, Span};
 use super::location::Location;
 use super::render::{Renderer, append, possible_types};
-use crate::health;
 use crate::limits::{CHUNK_SERVICES, CLIENT_NODATA_TTL_MAX_S};
 use crate::model::{
-    Admin, EndpointIx, Facts, Forced, Generation, Method, OverrideKind, RegionIx, Revision, Service, ServiceIx,
-    Settings, State,
+    AddressKey, Admin, Facts, Forced, Generation, Method, OverrideKind, RegionIx, Revision, Service, ServiceIx,
+    Settings, State, Verdict,
 };
 use crate::steer::{self, Bar, Plan, Standing, Weighted, member_key};
 use crate::wire::types::rtype;
@@ -200,11 +199,14 @@ pub fn standings(service: &Service, ix: ServiceIx, facts: &Facts) -> Vec<Standin
                 (Admin::In, Some(Forced::Up) | None) => None,
             };
             let count = endpoint.data.address_count();
+            let has_checks = endpoint.is_watched();
+            let verdict = |address: usize| {
+                let address = u16::try_from(address).expect("bounded by the addresses of an endpoint");
+                facts.health.verdict(AddressKey { service: ix, endpoint: endpoint_ix, address }, has_checks)
+            };
             let addresses = match forced {
-                Some(Forced::Up) => vec![State::Up; count],
-                Some(Forced::Down) | None => {
-                    (0..count).map(|address| observed(facts, service, ix, endpoint_ix, address)).collect()
-                }
+                Some(Forced::Up) => vec![Verdict::of(State::Up); count],
+                Some(Forced::Down) | None => (0..count).map(verdict).collect(),
             };
             let min = match &endpoint.data {
                 crate::model::Data::Addresses { min, .. } => usize::from(*min).max(1),
@@ -213,10 +215,4 @@ pub fn standings(service: &Service, ix: ServiceIx, facts: &Facts) -> Vec<Standin
             Standing { bar, addresses, min }
         })
         .collect()
-}
-
-fn observed(facts: &Facts, service: &Service, ix: ServiceIx, endpoint: EndpointIx, address: usize) -> State {
-    let checks = &service.endpoint(endpoint).health;
-    let address = u16::try_from(address).expect("bounded by the addresses of an endpoint");
-    health::verdict(&facts.evidence, checks, ix, endpoint, address)
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use meridian::health;
 use meridian::model::{
-    Admin, DatacenterIx, EntryState, EvidenceKey, Facts, Forced, Latch, ObserverId, Override, OverrideKind, PolicySet,
-    RegionIx, Revision, Scope, ServiceIx, State, Ttl, Weight,
+    AddressKey, Admin, DatacenterIx, EntryState, Evidence, EvidenceKey, Facts, Forced, Latch, ObserverId, Override,
+    OverrideKind, PolicySet, RegionIx, Revision, Scope, ServiceIx, State, Ttl, Weight,
 };
 
 use super::common::{Dice, Texts};
@@ -134,27 +135,43 @@ fn service(dice: &mut Dice, kind: Kind, number: usize) -> String {
     text
 }
 
-/// Random health, orders, latches and conditions.
-pub(crate) fn facts(dice: &mut Dice, policy: &PolicySet, kind: Kind, with_switches: bool) -> Facts {
-    let mut facts = Facts::all_up();
+/// What random observers say of random addresses.
+pub(crate) fn evidence(dice: &mut Dice, policy: &PolicySet) -> Evidence {
+    let mut evidence = Evidence::all_up();
     let observers = ["here", "there"].map(|id| ObserverId::new(id).unwrap());
     let sick = 1 + dice.below(6);
     for (at, service) in policy.services.iter().enumerate() {
-        let ix = ServiceIx::from_at(at);
-        for (endpoint_ix, endpoint) in service.endpoints() {
-            for address in 0..endpoint.data.address_count() {
-                for check in endpoint.health.checks() {
+        for (endpoint, of) in service.endpoints() {
+            for address in 0..of.data.address_count() {
+                for check in of.health.checks() {
                     if dice.one_in(sick) {
                         let state = *dice.pick(&[State::Up, State::Down, State::Down, State::Unknown]);
                         let key = EvidenceKey {
-                            service: ix,
-                            endpoint: endpoint_ix,
+                            service: ServiceIx::from_at(at),
+                            endpoint,
                             address: address as u16,
                             check,
                             observer: dice.pick(&observers).clone(),
                         };
-                        facts.evidence.states.insert(key, state);
+                        evidence.states.insert(key, state);
                     }
+                }
+            }
+        }
+    }
+    evidence
+}
+
+/// Random health, orders, latches and conditions.
+pub(crate) fn facts(dice: &mut Dice, policy: &PolicySet, kind: Kind, with_switches: bool) -> Facts {
+    let mut facts = Facts { health: health::verdicts(policy, &evidence(dice, policy)), ..Facts::all_up() };
+    for (at, service) in policy.services.iter().enumerate() {
+        let ix = ServiceIx::from_at(at);
+        for (endpoint_ix, endpoint) in service.endpoints() {
+            for address in 0..endpoint.data.address_count() {
+                let key = AddressKey { service: ix, endpoint: endpoint_ix, address: address as u16 };
+                if let Some(verdict) = facts.health.of.get_mut(&key) {
+                    verdict.is_held = verdict.state == State::Up && dice.one_in(6);
                 }
             }
             if dice.one_in(8) {

@@ -15,8 +15,8 @@
 use std::collections::BTreeSet;
 
 use meridian::model::{
-    Admin, DatacenterIx, EndpointIx, EntryState, EvidenceKey, Facts, Forced, Latch, Name, ObserverId, Override,
-    OverrideKind, PolicySet, RegionIx, Revision, Scope, ServiceIx, State, Ttl, Weight,
+    AddressKey, Admin, DatacenterIx, EndpointIx, EntryState, Facts, Forced, Latch, Name, Override, OverrideKind,
+    PolicySet, RegionIx, Revision, Scope, ServiceIx, State, Ttl, Verdict, Weight,
 };
 
 /// The facts that these words say.
@@ -164,19 +164,11 @@ impl Fact<'_> {
         let mut is_seen = false;
         for (service, endpoint) in self.matching(id) {
             let of = self.policy.services[service.at()].endpoint(endpoint);
-            let checks = of.health.checks();
-            is_seen |= !checks.is_empty();
+            is_seen |= !of.health.checks().is_empty();
             for address in (0..of.data.address_count()).filter(|at| one.is_none_or(|one| one == *at)) {
-                for check in &checks {
-                    let key = EvidenceKey {
-                        service,
-                        endpoint,
-                        address: u16::try_from(address).unwrap(),
-                        check: *check,
-                        observer: ObserverId::new("here").unwrap(),
-                    };
-                    facts.evidence.states.insert(key, state);
-                }
+                let address = u16::try_from(address).unwrap();
+                let verdict = Verdict { state, is_held: self.words.contains(&"held") };
+                facts.health.of.insert(AddressKey { service, endpoint, address }, verdict);
             }
         }
         assert!(is_seen, "{id} has no checks: nobody would see that it is {}", state.as_str());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::testing::{REFERENCE, assert_whole, clean, load, service};
 use crate::config::Expect;
 use crate::model::{
-    AllDown, CheckExpr, CheckIx, Data, DatacenterIx, EndpointIx, Entry, Expr, Failback, Method, Node, Pool, Protocol,
-    Settings, Term, TierWord, Ttl,
+    AllDown, CheckExpr, CheckIx, Data, DatacenterIx, EndpointIx, Entry, Expr, Failback, Method, Node, Pool, Probe,
+    Protocol, Settings, Term, TierWord, Ttl,
 };
 
 /// A pool in one line: `tiers(a weighted(b*3 c))`.
@@ -31,9 +31,12 @@ fn the_reference_policy_means_what_its_authors_expect() {
     let ids: Vec<&str> = policies.datacenters.iter().map(|dc| dc.id.as_str()).collect();
     assert_eq!(ids, ["dc1_beijing_primary", "dc2_beijing_standby", "dc3_shanghai_dr"]);
     let check = &policies.checks[0];
-    assert_eq!((check.id.as_str(), check.protocol, check.port), ("api.meta-driven.example.com", Protocol::Https, 443));
-    assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
-    assert_eq!((check.fall, check.rise, check.path.as_str()), (3, 3, "/actuator/health"));
+    let spec = &check.spec;
+    assert_eq!((check.id.as_str(), spec.port), ("api.meta-driven.example.com", Some(443)));
+    assert_eq!((spec.interval, spec.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
+    let Probe::Http(http) = &spec.probe else { panic!("{spec:?}") };
+    assert_eq!((spec.fall, spec.rise, http.path.as_str()), (3, 3, "/actuator/health"));
+    assert_eq!(spec.probe.protocol(), Protocol::Https);
     assert_eq!(service.endpoints[2].health, CheckExpr::Check(CheckIx(0)));
     assert_eq!(service.endpoints[1].priority, 2);
 
@@ -240,7 +243,10 @@ fn shared_checks_combine() {
     let policies = clean(text);
     let ids: Vec<&str> = policies.checks.iter().map(|check| check.id.as_str()).collect();
     assert_eq!(ids, ["db", "ssl", "web"]);
-    assert_eq!((policies.checks[2].fall, policies.checks[2].rise, policies.checks[2].port), (5, 2, 80));
+    assert_eq!(
+        (policies.checks[2].spec.fall, policies.checks[2].spec.rise, policies.checks[2].spec.port),
+        (5, 2, Some(80))
+    );
     let check = |ix| CheckExpr::Check(CheckIx(ix));
     let health: Vec<&CheckExpr> = policies.services[0].endpoints.iter().map(|endpoint| &endpoint.health).collect();
     let whole = CheckExpr::All(vec![check(2), CheckExpr::AtLeast { n: 1, of: vec![check(0), check(1)] }]);

@@ -1,6 +1,8 @@
 //! Health checks: shared ones, those of single services, and how they combine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Parts, ServicePart, defined_twice};
 use crate::config::form::{At, Either, OneOrMany};
@@ -12,7 +14,9 @@ use crate::config::words::ProtocolWord;
 use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::limits;
-use crate::model::{Check, CheckExpr, CheckId, CheckIx, Name};
+use crate::model::{
+    Check, CheckExpr, CheckId, CheckIx, CheckSpec, HttpProbe, Name, Probe, Protocol, TcpProbe, TlsParams, Verify,
+};
 
 /// Every health check.
 pub(super) struct Checks {
@@ -170,16 +174,45 @@ fn resolve(id: &CheckId, at: Span, spec: &HealthCheckSpec, report: &mut Report) 
     let count = |given: &Option<At<Whole<1, { limits::CHECK_THRESHOLD_MAX }>>>| {
         u16::try_from(given.as_ref().or(spec.threshold.as_ref())?.value.0).ok()
     };
-    let check = Check {
-        id: id.clone(),
-        protocol: protocol.value.protocol(),
-        port: port?,
-        path: spec.path.as_ref()?.value.0.clone(),
-        interval: spec.interval.as_ref()?.value.0,
-        timeout: spec.timeout.as_ref()?.value.0,
+    let protocol = protocol.value.protocol();
+    let path = spec.path.as_ref()?.value.0.clone();
+    let probe = match protocol {
+        Protocol::Tcp => Probe::Tcp(TcpProbe::default()),
+        _ => Probe::Http(HttpProbe {
+            tls: (protocol == Protocol::Https).then(|| TlsParams {
+                sni: None,
+                verify: Verify::System,
+                client: None,
+                expiry_warning: Duration::from_secs(14 * 86_400),
+                allow_expired: false,
+            }),
+            http2: false,
+            method: "GET".into(),
+            path,
+            host: None,
+            headers: Vec::new(),
+            status: vec![200..=299],
+            contains: None,
+            regex: None,
+            json: Vec::new(),
+            redirects: 0,
+        }),
+    };
+    let timeout = spec.timeout.as_ref()?.value.0;
+    let interval = spec.interval.as_ref()?.value.0;
+    let done = CheckSpec {
+        probe,
+        host: None,
+        port: Some(port?),
+        interval,
+        fast_interval: Duration::from_secs(1).min(interval),
+        timeout,
+        max_response: timeout,
         fall: count(&spec.fall)?,
         rise: count(&spec.rise)?,
-        origin: report.sources.origin(at),
+        fail_ratio: None,
+        silence_is_down: false,
     };
+    let check = Check { id: id.clone(), spec: Arc::new(done), origin: report.sources.origin(at) };
     (report.errors() == before).then_some(check)
 }

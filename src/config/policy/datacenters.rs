@@ -275,7 +275,7 @@ impl Directory {
 
 fn plain(id: DatacenterId, at: Span, report: &Report) -> Datacenter {
     let origin = report.sources.origin(at);
-    Datacenter { id, aliases: Vec::new(), at: None, bias_km: 0, capacity: None, origin }
+    Datacenter { id, aliases: Vec::new(), at: None, bias_km: 0, capacity: None, min_healthy: None, origin }
 }
 
 fn declared<'a>(parts: &'a Parts, report: &mut Report) -> BTreeMap<DatacenterId, Draft<'a>> {

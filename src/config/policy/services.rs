@@ -129,6 +129,7 @@ fn stand_in(id: &At<EndpointId>, spec: &EndpointSpec, report: &Report) -> Endpoi
         weight: Weight::ONE,
         priority: u32::MAX,
         health: CheckExpr::All(Vec::new()),
+        follows: None,
         origin: report.sources.origin(id.at),
     }
 }
@@ -157,6 +158,7 @@ fn endpoint(
         weight: spec.weight.as_ref().map_or(Weight::ONE, |weight| weight.value),
         priority: spec.priority.as_ref().and_then(|priority| u32::try_from(priority.value.0).ok()).unwrap_or(u32::MAX),
         health,
+        follows: None,
         origin: report.sources.origin(id.at),
     })
 }
