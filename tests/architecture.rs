@@ -126,6 +126,8 @@ fn unsafe_code_and_the_outside_world_stay_in_their_rooms() {
     let mut wrong = Vec::new();
     for path in files {
         let room = room_of(&path);
+        // The one room with two halves: what decides is pure, what asks is not.
+        let is_edge = path.components().any(|part| part.as_os_str() == "probe") && room == "health";
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]\nmod").next().unwrap();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -133,7 +135,7 @@ fn unsafe_code_and_the_outside_world_stay_in_their_rooms() {
             if room != "sys" && (line.contains("unsafe ") || line.contains("allow(unsafe_code)")) {
                 wrong.push(format!("{}: unsafe outside sys: {line}", path.display()));
             }
-            if pure.contains(&room.as_str()) && outside.iter().any(|word| line.contains(word)) {
+            if pure.contains(&room.as_str()) && !is_edge && outside.iter().any(|word| line.contains(word)) {
                 wrong.push(format!("{}: {room} is pure: {line}", path.display()));
             }
         }
