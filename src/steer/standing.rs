@@ -42,6 +42,9 @@ pub enum Floor {
     Any,
 }
 
+/// A floor, and which addresses reach it.
+type Step = (Floor, fn(Verdict) -> bool);
+
 /// What the facts say of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
@@ -67,7 +70,7 @@ impl Standing {
             let live: Vec<bool> = self.addresses.iter().map(|&verdict| counts(verdict)).collect();
             (live.iter().filter(|&&live| live).count() >= least).then_some(live)
         };
-        let steps: [(Floor, fn(Verdict) -> bool); 3] = [
+        let steps: [Step; 3] = [
             (Floor::Up, |verdict| verdict.state == State::Up && !verdict.is_held),
             (Floor::Held, |verdict| verdict.state == State::Up),
             (Floor::Unknown, |verdict| verdict.state != State::Down),
