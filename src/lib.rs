@@ -13,6 +13,7 @@ pub mod answer;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod diag;
 pub mod geo;
 pub mod health;

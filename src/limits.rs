@@ -213,8 +213,110 @@ pub const PROBE_REGEX_LEN_MAX: usize = 1 << 20;
 /// Characters of a probe's error that are kept: enough to say what went wrong, whatever a target sent.
 pub const PROBE_ERROR_LEN_MAX: usize = 256;
 
+/// Bodies up to this many octets are looked into on the spot; longer ones on a thread that may take its time,
+/// so that no target's megabyte of JSON makes another's probe late.
+pub const PROBE_BODY_INLINE_LEN: usize = 16 << 10;
+
+/// Octets of what a TCP peer says first that a probe reads; what it expects must stand in them.
+pub const PROBE_EXPECT_LEN_MAX: usize = 16 << 10;
+
+/// Octets of a gRPC health answer that a probe reads: it takes seven.
+pub const PROBE_GRPC_LEN_MAX: usize = 4 << 10;
+
+/// Addresses of a name that one probe tries, each with its share of the time that is left.
+pub const PROBE_ADDRESSES_MAX: usize = 4;
+
+/// Compiled regular expressions that probes keep, the least recently used given up first.
+pub const PROBE_REGEXES_MAX: usize = 1024;
+
+/// Private CAs, and client certificates, that probes keep in memory, the least recently used given up first.
+pub const PROBE_CERTIFICATES_MAX: usize = 1024;
+
+/// How long a certificate file is believed before a probe looks whether it has changed.
+pub const PROBE_FILES_RECHECK_S: u64 = 5;
+
+/// How long the system's certificate authorities are believed: reading them takes some ms, and they change
+/// with the system's packages.
+pub const PROBE_SYSTEM_TRUST_RECHECK_S: u64 = 600;
+
 /// Results of a target that are kept for people to look at.
 pub const PROBE_RESULTS_KEPT: usize = 32;
+
+/// Octets of a UDP answer that a probe or the resolver reads; more than EDNS asks for, since servers err.
+pub const PROBE_DATAGRAM_LEN_MAX: usize = 4096;
+
+/// Datagrams that do not belong to a question and are passed over while its answer is awaited: who sends more
+/// is not going to answer.
+pub const PROBE_DATAGRAMS_PASSED_MAX: usize = 64;
+
+/// Names of targets whose addresses are remembered. Each takes well under 1 kB.
+pub const RESOLVED_NAMES_MAX: usize = 16_384;
+
+/// Addresses of one name that are remembered.
+pub const RESOLVED_ADDRESSES_MAX: usize = 16;
+
+/// Questions to resolvers under way at once.
+pub const RESOLVE_IN_FLIGHT_MAX: usize = 64;
+
+/// Resolvers asked, as in every stub resolver.
+pub const RESOLVERS_MAX: usize = 3;
+
+/// How long one resolver is waited for before the next is asked.
+pub const RESOLVE_ATTEMPT_MS: u64 = 700;
+
+/// How long all resolvers together are waited for.
+pub const RESOLVE_TIMEOUT_MS: u64 = 2800;
+
+/// How long a probe waits for fresh addresses when older ones are known: a silent resolver must not look like a
+/// slow target.
+pub const RESOLVE_PATIENCE_MS: u64 = 200;
+
+/// Addresses are asked for again no sooner, whatever their TTL.
+pub const RESOLVED_TTL_MIN_S: u64 = 1;
+
+/// Addresses are asked for again no later, whatever their TTL: a target that has moved is noticed.
+pub const RESOLVED_TTL_MAX_S: u64 = 60;
+
+/// How long "there is no such name" and a failure to learn addresses are believed.
+pub const RESOLVED_NEGATIVE_S: u64 = 2;
+
+/// How long addresses are used after the resolver last confirmed them.
+pub const RESOLVED_STALE_S: u64 = 3600;
+
+/// How long the resolvers must have answered nothing at all to be called failing.
+pub const RESOLVER_FAILING_S: u64 = 5;
+
+/// How often the system's list of resolvers and its hosts file are read again.
+pub const RESOLVER_FILES_S: u64 = 10;
+
+/// Octets read of the system's list of resolvers, and of its hosts file.
+pub const RESOLVER_FILE_LEN_MAX: u64 = 1 << 20;
+
+/// Network interfaces that are looked at to tell whether this node's link is up.
+pub const LINKS_MAX: usize = 4096;
+
+/// Open connections of one stand-in data centre of the demo; more wait to be accepted. One that says nothing
+/// keeps each probe until it times out: 300 targets probed thrice.
+pub const STAND_IN_CONNECTIONS_MAX: usize = 1024;
+
+/// How long a stand-in keeps a connection at most, silent or not.
+pub const STAND_IN_CONNECTION_S: u64 = 30;
+
+/// How long a stand-in that is slow takes: longer than the 2 s that a careful `max_response` allows, shorter than
+/// the usual time limit of 3 s.
+pub const STAND_IN_SLOW_MS: u64 = 2500;
+
+/// How long a stand-in's TCP port listens to what a peer has to say before it closes.
+pub const STAND_IN_LISTENS_MS: u64 = 1000;
+
+/// Certificates that the stand-ins keep, one a server name. What is more is signed again.
+pub const STAND_IN_CERTIFICATES_MAX: usize = 1024;
+
+/// How long a stand-in waits before it tries again to open its ports.
+pub const STAND_IN_RETRY_MS: u64 = 100;
+
+/// How long an order to a stand-in waits to be carried out before it says that it was not.
+pub const STAND_IN_OBEYS_MS: u64 = 3000;
 
 /// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
 pub const DELAY_MAX_MS: u64 = 604_800_000;
@@ -311,3 +413,10 @@ const _: () = assert!(STREAM_READ_LEN >= UDP_RESPONSE_LEN_MIN && STREAM_READ_LEN
 const _: () = assert!(STREAM_CONNECTIONS_PER_CLIENT_MAX < STREAM_CONNECTIONS_MAX);
 const _: () = assert!(STREAM_IDLE_CROWDED_S <= STREAM_IDLE_S);
 const _: () = assert!(STREAM_THREADS_MAX < WORKERS_MAX);
+const _: () = assert!(RESOLVED_TTL_MIN_S <= RESOLVED_NEGATIVE_S && RESOLVED_NEGATIVE_S < RESOLVER_FAILING_S);
+const _: () = assert!(RESOLVED_TTL_MAX_S < RESOLVED_STALE_S);
+const _: () = assert!(RESOLVE_PATIENCE_MS < RESOLVE_ATTEMPT_MS && RESOLVE_ATTEMPT_MS < RESOLVE_TIMEOUT_MS);
+const _: () = assert!(PROBE_DATAGRAM_LEN_MAX >= UDP_RESPONSE_LEN_DEFAULT && PROBE_DATAGRAM_LEN_MAX <= MESSAGE_LEN_MAX);
+const _: () = assert!(STAND_IN_RETRY_MS < STAND_IN_OBEYS_MS && STAND_IN_SLOW_MS < STAND_IN_CONNECTION_S * 1000);
+const _: () = assert!(PROBE_HEAD_LEN_MAX >= 8192, "hyper's least buffer");
+const _: () = assert!(PROBE_BODY_INLINE_LEN <= PROBE_BODY_LEN_MAX);

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("answer", &["limits", "model", "wire", "steer", "zone", "table"]),
     ("serve", &["limits", "model", "sys", "table", "answer"]),
     ("config", &["limits", "model", "diag"]),
+    ("demo", &["limits", "model"]),
     ("control", &["limits", "model", "diag", "config", "geo", "zone", "health", "table"]),
 ];
 

@@ -9,6 +9,7 @@
 //! - [`Place`], [`Expr`], [`Region`], [`Network`]: where clients are.
 //! - [`Service`], [`Endpoint`], [`Datacenter`], [`Pool`], [`Route`]: what the network team wrote.
 //! - [`Facts`]: what probes and operators say; an input of compile like the policy itself.
+//! - [`StandInMap`]: where probes go in a demonstration instead.
 //!
 //! Nothing here does I/O, looks at a clock, or knows how a table is laid out.
 
@@ -23,6 +24,7 @@ mod place;
 mod policy;
 mod service;
 mod settings;
+mod stand_in;
 
 pub use check::{
     Check, CheckExpr, CheckIx, CheckSpec, Comparison, DnsProbe, FailRatio, GrpcProbe, HttpProbe, Number, Probe,
@@ -45,3 +47,4 @@ pub use place::{
 pub use policy::{AllDown, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
 pub use service::{Data, Endpoint, Https, PolicySet, Service};
 pub use settings::{HealthSettings, Settings};
+pub use stand_in::{StandInDoors, StandInMap, StoodIn};
