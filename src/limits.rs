@@ -191,6 +191,35 @@ pub const CHECK_INTERVAL_MAX_MS: u64 = 3_600_000;
 /// Consecutive results that a check may ask for before it believes them.
 pub const CHECK_THRESHOLD_MAX: u64 = 100;
 
+/// Results that `fail_ratio` may look back on.
+pub const FAIL_RATIO_WINDOW_MAX: usize = 1000;
+
+/// Octets of one text of a probe: what it sends, looks for, or says in a header field. Any marker fits; a
+/// whole page does not belong into a policy.
+pub const PROBE_TEXT_LEN_MAX: usize = 4096;
+
+/// Header fields that a probe adds to its request.
+pub const PROBE_HEADERS_MAX: usize = 32;
+
+/// Status codes, ranges and JSON fields that one probe compares with.
+pub const PROBE_CONDITIONS_MAX: usize = 32;
+
+/// Redirects that a probe may follow: what needs more is broken.
+pub const PROBE_REDIRECTS_MAX: u64 = 5;
+
+/// How long before its end a certificate may be complained of: as long as public ones are ever valid.
+pub const CERTIFICATE_WARNING_MAX_MS: u64 = 398 * 86_400_000;
+
+/// Addresses that belong to no data centre and show that this node is not blind: three networks with two each
+/// are plenty.
+pub const WITNESSES_MAX: usize = 16;
+
+/// Entries of `health.address_map`.
+pub const ADDRESS_MAP_MAX: usize = 10_000;
+
+/// Grants to callers without credentials, and networks and calls in one of them.
+pub const ANONYMOUS_GRANTS_MAX: usize = 64;
+
 /// Probes in flight at once: 10 000 targets at 5 s that all hang for 3 s keep 6 000 open.
 pub const PROBES_IN_FLIGHT_MAX: usize = 8192;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::alias::Destination;
-use super::{ask, show, what_if};
+use super::{ask, noticing, show, what_if};
 use crate::config::{self, Expect, PolicyTest};
 use crate::control::{self, Load, Paths};
 use crate::diag::{self, Diagnostic, Format};
@@ -92,6 +92,7 @@ pub(super) fn ns_required(server: &config::Server) -> bool {
 /// 0 clean, 1 errors (or warnings, when they are denied).
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut found = Vec::new();
+    let mut notes = String::new();
     match args.files.server() {
         Err(errors) => found.extend(errors),
         Ok((server, more)) => {
@@ -103,6 +104,12 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             found.extend(more.into_iter().filter(is_of_the_files));
             if let Some(base) = base {
                 found.extend(tests.iter().filter_map(|test| run_test(&base, test)));
+                let target = server.settings.health.notice_within;
+                notes = match args.format {
+                    OutputFormat::Text => noticing::text(base.policy(), target),
+                    OutputFormat::Json => noticing::json(base.policy(), target),
+                    OutputFormat::Github => String::new(),
+                };
             }
         }
     }
@@ -111,7 +118,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         OutputFormat::Json => Format::Json,
         OutputFormat::Github => Format::Github,
     };
-    show::out(&diag::render(&found, format));
+    show::out(&format!("{notes}{}", diag::render(&found, format)));
     let is_bad = |found: &Diagnostic| found.is_error() || args.deny == Some(Deny::Warnings);
     if found.iter().any(is_bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

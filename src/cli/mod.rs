@@ -9,6 +9,7 @@ pub mod check;
 pub mod explain;
 pub mod geo;
 mod greeting;
+mod noticing;
 pub mod schema;
 pub mod serve;
 mod show;

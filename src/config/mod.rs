@@ -24,12 +24,16 @@
 //! - The result does not depend on the order or the names of the files.
 //! - Nothing panics, and memory stays in proportion to the input, on any octets.
 
+mod api;
+mod check_spec;
 mod dir;
 mod form;
+mod health;
 mod net;
 mod policy;
 mod policy_test;
 mod report;
+mod request;
 mod scalar;
 mod schema;
 mod server;
@@ -41,6 +45,7 @@ mod yaml;
 #[cfg(test)]
 mod format_tests;
 
+pub use api::{Api, ApiTls, Call, Grant, Role};
 pub use dir::{Listing, read_dir, read_file};
 pub use policy::load_policies;
 pub use policy_test::{Expect, PolicyTest};

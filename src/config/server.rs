@@ -7,7 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::api::{self, Api, ApiSpec};
 use super::form::{At, Form, OneOrMany, mapping};
+use super::health::{self, HealthSpec, NodeSpec};
 use super::report::Report;
 use super::scalar::{Lasting, Refusal, Scalar, Whole};
 use super::source::SourceFile;
@@ -34,8 +36,22 @@ pub struct Server {
     pub geoip: Vec<PathBuf>,
     /// It is no error when there is nothing at `geoip`: a default, not somebody's word.
     pub geoip_if_present: bool,
+    /// What this node is called; `None`: as the machine, see [`Server::node_name`].
+    pub node: Option<String>,
+    /// Everything durable stands below this directory.
+    pub state: PathBuf,
+    /// The HTTP API.
+    pub api: Api,
     /// What answers and compile read.
     pub settings: Settings,
+}
+
+impl Server {
+    /// What this node is called: as configured, else the machine's host name, else `meridian`. Always good as
+    /// an observer's id.
+    pub fn node_name(&self) -> String {
+        self.node.clone().unwrap_or_else(health::host_name)
+    }
 }
 
 /// An address to listen on.
@@ -89,6 +105,9 @@ impl Default for Server {
             zones: PathBuf::from("zones"),
             geoip: vec![PathBuf::from("geoip")],
             geoip_if_present: true,
+            node: None,
+            state: PathBuf::from(".meridian"),
+            api: Api::default(),
             settings: Settings::default(),
         }
     }
@@ -112,6 +131,14 @@ mapping! {
         /// When clients come back to a data centre that they left because it was down, where no policy
         /// says anything: `manual`, `auto`, or a duration.
         failback: At<FailbackWord>,
+        /// This node among others.
+        node: NodeSpec,
+        /// How this node watches the endpoints.
+        health: HealthSpec,
+        /// The HTTP API.
+        api: ApiSpec,
+        /// The directory of everything durable.
+        state: At<String> = ".meridian",
     }
 }
 
@@ -271,6 +298,14 @@ fn read(file: &SourceFile, report: &mut Report) -> Option<Server> {
     }
     server.settings.mailbox = spec.mailbox.map(|mailbox| mailbox.value.0);
     server.settings.failback = spec.failback.map(|word| word.value.0);
+    if let Some(state) = &spec.state {
+        server.state = PathBuf::from(&state.value);
+    }
+    server.node = spec.node.as_ref().and_then(|node| Some(node.name.as_ref()?.value.to_string()));
+    server.settings.health = health::read(spec.node.as_ref(), spec.health.as_ref(), report);
+    if let Some(api) = &spec.api {
+        server.api = api::read(api, report);
+    }
     if let Some(dns) = &spec.dns {
         read_dns(dns, &mut server, report);
     }

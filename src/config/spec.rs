@@ -7,12 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::check_spec::HealthCheckSpec;
 use super::form::{At, Either, Entries, Nested, OneOrMany, mapping};
-use super::net::{Asn, Client, Target};
+use super::net::{Asn, Client};
+use super::request::CountOrShare;
 use super::scalar::{Degrees, Lasting, Signed, Whole};
-use super::words::{
-    ContinentWord, EnterWord, FailbackWord, FallbackWord, MethodWord, ProtocolWord, RcodeWord, RecordType, TypeWord,
-};
+use super::words::{ContinentWord, EnterWord, FailbackWord, FallbackWord, MethodWord, RcodeWord, RecordType, TypeWord};
 use crate::limits;
 use crate::model::{CheckId, DatacenterId, EndpointId, GroupId, Name, RegionId, Ttl, Weight};
 
@@ -174,6 +174,9 @@ mapping! {
         aliases: OneOrMany<At<DatacenterId>>,
         /// Its checks, in place of the service's. An empty list: always up.
         checks: ChecksSpec,
+        /// Its health is that of another endpoint, and it is not probed itself: an endpoint of this service,
+        /// or `service/endpoint`.
+        follows: At<String>,
     }
 }
 
@@ -194,28 +197,6 @@ mapping! {
         at_least: At<Whole<1, 256>>,
         /// What `at_least` counts.
         of: OneOrMany<CheckRefSpec>,
-    }
-}
-
-mapping! {
-    /// How each address of an endpoint is probed.
-    HealthCheckSpec, "a health check" {
-        /// What the probe speaks. SNI and Host are the service's name.
-        protocol: At<ProtocolWord> = required,
-        /// The port. Default: 80 for `http`, 443 for `https`.
-        port: At<Whole<1, 65535>>,
-        /// The path that HTTP asks for; any 2xx answer is a success.
-        path: At<Target> = "/",
-        /// From the start of one probe to the start of the next.
-        interval: At<Lasting<{ limits::CHECK_INTERVAL_MIN_MS }, { limits::CHECK_INTERVAL_MAX_MS }>> = "5s",
-        /// How long a probe may take; at most the interval.
-        timeout: At<Lasting<1, { limits::CHECK_INTERVAL_MAX_MS }>> = "3s",
-        /// Consecutive results, failures or successes, until an address is down or up.
-        threshold: At<Whole<1, { limits::CHECK_THRESHOLD_MAX }>> = "3",
-        /// Consecutive failures until an address is down. Default: `threshold`.
-        fall: At<Whole<1, { limits::CHECK_THRESHOLD_MAX }>>,
-        /// Consecutive successes until it is up. Default: `threshold`.
-        rise: At<Whole<1, { limits::CHECK_THRESHOLD_MAX }>>,
     }
 }
 
@@ -242,6 +223,9 @@ mapping! {
         bias: At<Signed<40_000>> = "0",
         /// Requests a second that it can carry.
         capacity: At<Whole<1, 1_000_000_000_000>>,
+        /// With fewer of its endpoints up than so many, or than such a percentage, all of them count as down.
+        /// Default: off.
+        min_healthy: At<CountOrShare>,
     }
 }
 

@@ -74,12 +74,66 @@ words! {
 words! {
     /// What a probe speaks.
     ProtocolWord {
-        /// HTTP/1.1.
+        /// An HTTP request.
         Http = "http",
-        /// HTTP/1.1 over TLS.
+        /// An HTTP request over TLS.
         Https = "https",
-        /// A TCP connection is opened.
+        /// A TCP connection is opened, and something said over it perhaps.
         Tcp = "tcp",
+        /// A TLS handshake.
+        Tls = "tls",
+        /// A DNS question.
+        Dns = "dns",
+        /// grpc.health.v1.
+        Grpc = "grpc",
+        /// An ICMP echo.
+        Icmp = "icmp",
+        /// A query to a Prometheus server, and a comparison.
+        Prometheus = "prometheus",
+        /// Nothing is asked: somebody else reports to the API.
+        External = "external",
+    }
+}
+
+words! {
+    /// How certificates are verified.
+    VerifyWord {
+        /// By the system's certificate authorities.
+        System = "system",
+        /// Not at all.
+        Off = "off",
+    }
+}
+
+words! {
+    /// How a DNS question travels.
+    TransportWord {
+        /// In a datagram.
+        Udp = "udp",
+        /// Over a connection.
+        Tcp = "tcp",
+    }
+}
+
+words! {
+    /// What silence means.
+    OnSilenceWord {
+        /// Nothing is known.
+        Unknown = "unknown",
+        /// It is down.
+        Down = "down",
+    }
+}
+
+words! {
+    /// What a caller of the API may do.
+    RoleWord {
+        /// Look.
+        Viewer = "viewer",
+        /// Look, and give orders.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
     }
 }
 
@@ -163,6 +217,12 @@ impl ProtocolWord {
             ProtocolWord::Http => Protocol::Http,
             ProtocolWord::Https => Protocol::Https,
             ProtocolWord::Tcp => Protocol::Tcp,
+            ProtocolWord::Tls => Protocol::Tls,
+            ProtocolWord::Dns => Protocol::Dns,
+            ProtocolWord::Grpc => Protocol::Grpc,
+            ProtocolWord::Icmp => Protocol::Icmp,
+            ProtocolWord::Prometheus => Protocol::Prometheus,
+            ProtocolWord::External => Protocol::External,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reading all files into a base.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::config::{self, PolicyTest};
 use crate::diag::Diagnostic;
 use crate::geo::{self, Atlas, Database};
 use crate::limits;
-use crate::model::{Name, Settings};
+use crate::model::{Name, PolicySet, Settings};
 use crate::table::{Base, Files};
 use crate::zone::{self, ParsedZone};
 
@@ -62,6 +63,7 @@ pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
     found.extend(listing.diagnostics);
     let (policy, tests, more) = config::load_policies(&listing.policies, &*atlas, settings);
     found.extend(more);
+    warn_of_lost_files(&policy, &mut found);
     let atlas = atlas.with_networks(&policy.networks);
     let zones: Vec<ParsedZone> = listing.zones.iter().filter_map(|file| master_file(file, &mut found)).collect();
     let has_all_zones = zones.len() == listing.zones.len();
@@ -72,6 +74,21 @@ pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
     // A master file that was refused covers its services all the same: that it is missing is not their mistake.
     found.extend(more.into_iter().filter(|found| has_all_zones || !FOR_WANT_OF_A_ZONE.contains(&found.code)));
     Load { base: base.filter(|_| is_good), has_geoip, tests, found }
+}
+
+/// Reports files of health checks that are not there or may not be read. They are read again when they change,
+/// so what is missing now is not refused; until it is there the check can not be made.
+fn warn_of_lost_files(policy: &PolicySet, found: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeSet<&Path> = BTreeSet::new();
+    for check in &policy.checks {
+        for file in check.spec.probe.files() {
+            if let (true, Err(error)) = (seen.insert(file), std::fs::File::open(file)) {
+                let message = format!("the health check `{}` needs {}: {error}", check.id, file.display());
+                let warning = Diagnostic::warning("check-file", message).at(&check.origin);
+                found.push(warning.help("files are relative to the policy file that names them"));
+            }
+        }
+    }
 }
 
 /// Reads and layers the databases; true when there are any.

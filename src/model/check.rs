@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +94,20 @@ impl Probe {
             Probe::Prometheus(_) => Protocol::Prometheus,
             Probe::External => Protocol::External,
         }
+    }
+
+    /// The files that it reads: certificates and keys.
+    pub fn files(&self) -> Vec<&Path> {
+        let verify = match self {
+            Probe::Prometheus(prometheus) => Some(&prometheus.verify),
+            other => other.tls().map(|tls| &tls.verify),
+        };
+        let ca = verify.and_then(|verify| match verify {
+            Verify::Ca(file) => Some(file.as_path()),
+            Verify::System | Verify::Off => None,
+        });
+        let client = self.tls().and_then(|tls| tls.client.as_ref());
+        ca.into_iter().chain(client.into_iter().flat_map(|(cert, key)| [cert.as_path(), key.as_path()])).collect()
     }
 
     /// Its TLS parameters, if it speaks TLS to the endpoint.
@@ -332,10 +346,81 @@ impl CheckSpec {
     /// The longest time from a failure, in the worst phase of the schedule, to the verdict "down":
     /// `interval`, then the slow mark, then `fall - 2` fast intervals, then `timeout`.
     pub fn worst_case(&self) -> Duration {
-        match self.fall {
-            0 | 1 => self.interval + self.timeout,
-            fall => self.interval + Self::SLOW_MARK_MAX + self.fast_interval * u32::from(fall - 2) + self.timeout,
+        WorstCase::of(self).total()
+    }
+}
+
+/// What the worst case of a check is made of. As text, the sum spelled out:
+/// `5s interval + 0.5s slow mark + 1s fast + 3s timeout = 9.5s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorstCase {
+    interval: Duration,
+    slow_mark: Duration,
+    fast_interval: Duration,
+    /// How many fast intervals.
+    fast: u32,
+    timeout: Duration,
+}
+
+/// A summand of a [`WorstCase`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Summand {
+    Interval,
+    SlowMark,
+    Fast,
+    Timeout,
+}
+
+impl WorstCase {
+    /// Of a check.
+    pub fn of(check: &CheckSpec) -> WorstCase {
+        WorstCase {
+            interval: check.interval,
+            slow_mark: if check.fall > 1 { CheckSpec::SLOW_MARK_MAX } else { Duration::ZERO },
+            fast_interval: check.fast_interval,
+            fast: u32::from(check.fall).saturating_sub(2),
+            timeout: check.timeout,
         }
+    }
+
+    /// The sum.
+    pub fn total(self) -> Duration {
+        self.summands().into_iter().map(|(_, time)| time).sum()
+    }
+
+    /// The summands, in the order of the sum.
+    pub fn summands(self) -> [(Summand, Duration); 4] {
+        [
+            (Summand::Interval, self.interval),
+            (Summand::SlowMark, self.slow_mark),
+            (Summand::Fast, self.fast_interval * self.fast),
+            (Summand::Timeout, self.timeout),
+        ]
+    }
+}
+
+impl fmt::Display for WorstCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} interval", show_seconds(self.interval))?;
+        if !self.slow_mark.is_zero() {
+            write!(f, " + {} slow mark", show_seconds(self.slow_mark))?;
+        }
+        match self.fast {
+            0 => {}
+            1 => write!(f, " + {} fast", show_seconds(self.fast_interval))?,
+            fast => write!(f, " + {fast} × {} fast", show_seconds(self.fast_interval))?,
+        }
+        write!(f, " + {} timeout = {}", show_seconds(self.timeout), show_seconds(self.total()))
+    }
+}
+
+/// Seconds as people write them, whole or with at most three decimals: `5s`, `0.5s`.
+pub fn show_seconds(time: Duration) -> String {
+    let (seconds, ms) = (time.as_secs(), time.subsec_millis());
+    match ms {
+        0 => format!("{seconds}s"),
+        _ => format!("{}s", format!("{seconds}.{ms:03}").trim_end_matches('0')),
     }
 }
 
@@ -417,6 +502,16 @@ mod tests {
         };
         let worst = [1, 2, 3, 5].map(|fall| spec(fall).worst_case().as_millis());
         assert_eq!(worst, [8000, 8500, 9500, 11500]);
+        let sum = [1, 2, 3, 5].map(|fall| WorstCase::of(&spec(fall)).to_string());
+        assert_eq!(
+            sum,
+            [
+                "5s interval + 3s timeout = 8s",
+                "5s interval + 0.5s slow mark + 3s timeout = 8.5s",
+                "5s interval + 0.5s slow mark + 1s fast + 3s timeout = 9.5s",
+                "5s interval + 0.5s slow mark + 3 × 1s fast + 3s timeout = 11.5s",
+            ]
+        );
     }
 
     #[test]

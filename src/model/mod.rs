@@ -28,7 +28,8 @@ mod stand_in;
 
 pub use check::{
     Check, CheckExpr, CheckIx, CheckSpec, Comparison, DnsProbe, FailRatio, GrpcProbe, HttpProbe, Number, Probe,
-    ProbeHost, PrometheusProbe, Protocol, Relation, TargetSpec, TcpProbe, TlsParams, Verify,
+    ProbeHost, PrometheusProbe, Protocol, Relation, Summand, TargetSpec, TcpProbe, TlsParams, Verify, WorstCase,
+    show_seconds,
 };
 pub use datacenter::{Datacenter, Group, MinHealthy, NamedDatacenters, leading_words, resolve_datacenter};
 pub use facts::{

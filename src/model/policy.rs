@@ -130,6 +130,20 @@ impl Pool {
         Some(self).filter(|pool| pool.method == method).into_iter().chain(below).collect()
     }
 
+    /// What the conditions of its tiers ask for: each check, at each endpoint of the tier. They are probed there
+    /// whether or not the endpoints have them among their own.
+    pub fn conditions(&self) -> Vec<(EndpointIx, CheckIx)> {
+        let of = |member: &Member| {
+            let endpoints = match &member.node {
+                Node::Endpoint(endpoint) => vec![*endpoint],
+                Node::Pool(pool) => pool.endpoints(),
+            };
+            let asked = |endpoint: EndpointIx| member.entry.when.iter().map(move |check| (endpoint, *check));
+            endpoints.into_iter().flat_map(asked).collect::<Vec<_>>()
+        };
+        self.members.iter().flat_map(of).collect()
+    }
+
     /// True when this pool or one below chooses by `method`.
     pub fn uses(&self, method: Method) -> bool {
         self.method == method

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{DatacenterId, Failback, Name};
+use super::{DatacenterId, Failback, Name, Origin};
 use crate::limits;
 
 /// Settings that the answer path and compile read. Sockets and files are not here.
@@ -40,6 +40,8 @@ pub struct Settings {
 pub struct HealthSettings {
     /// The data centre that this node stands in, as somebody names it: id, alias or leading word.
     pub node_datacenter: Option<DatacenterId>,
+    /// Where that was written.
+    pub node_origin: Option<Origin>,
     /// Addresses that belong to no data centre: while one accepts connections, this node is not blind.
     pub witnesses: Vec<SocketAddr>,
     /// Probe these in place of what is answered. A port of `None` on the left is any port; on the right, the
@@ -69,6 +71,7 @@ impl Default for HealthSettings {
     fn default() -> HealthSettings {
         HealthSettings {
             node_datacenter: None,
+            node_origin: None,
             witnesses: Vec::new(),
             address_map: BTreeMap::new(),
             resolver: None,

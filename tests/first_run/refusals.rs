@@ -101,7 +101,61 @@ fn a_configuration_that_was_named_must_be_there_and_be_right() {
 fn what_is_shipped_is_clean() {
     let output = Site::new().run(&["check", "--deny", "warnings"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!((output.status.code(), said.as_str()), (Some(0), "no errors, no warnings\n"));
+    let expected = "\
+until a failure is noticed, at worst (the target is 10s):
+  api.meta-driven.example.com, web: 5s interval + 0.5s slow mark + 1s fast + 3s timeout = 9.5s
+  edge: 5s interval + 0.5s slow mark + 2s timeout = 7.5s
+no errors, no warnings
+";
+    assert_eq!((output.status.code(), said.as_str()), (Some(0), expected));
+}
+
+#[test]
+fn a_check_that_is_slower_than_the_target_is_told_to_people_and_programs() {
+    let site = Site::new();
+    fs::write(site.path("mine.yaml"), "health: {notice_within: 9s}\n").unwrap();
+    let output = site.run(&["check", "--config", "mine.yaml", "--deny", "warnings", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let slow = lines.iter().filter(|line| line["code"] == "slow-to-notice").count();
+    let sums: Vec<(&str, u64)> = lines
+        .iter()
+        .filter(|line| line["code"] == "worst-case")
+        .map(|line| (line["check"].as_str().unwrap(), line["worst_case_ms"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(slow, 2, "{said}");
+    assert_eq!(sums, [("api.meta-driven.example.com", 9500), ("edge", 7500), ("web", 9500)]);
+}
+
+#[test]
+fn a_node_stands_in_a_data_centre_that_the_policies_know() {
+    let site = Site::new();
+    let check = |node: &str| {
+        fs::write(site.path("mine.yaml"), node).unwrap();
+        let output = site.run(&["check", "--config", "mine.yaml"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = check("node:\n  datacenter: dc1_bejing_primary\n");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("mine.yaml:2:15") && said.contains("did you mean `dc1_beijing_primary`?"), "{said}");
+    let (code, said) = check("node: {datacenter: dc1}\n");
+    assert_eq!(code, Some(0));
+    assert!(said.contains("warning[no-witness]") && said.contains("it will hold"), "{said}");
+    let (_, said) = check("node: {datacenter: dc1}\nhealth: {witnesses: ['198.51.100.1:53']}\n");
+    assert!(said.ends_with("\nno errors, no warnings\n"), "{said}");
+}
+
+#[test]
+fn a_file_that_a_check_needs_and_nobody_has_is_a_warning() {
+    let site = Site::new();
+    site.edit("zones/shared.yaml", "tls: {expiry_warning: 21d}", "tls: {ca: tls/ca.pem}");
+    let said = String::from_utf8_lossy(&site.run(&["check"]).stdout).into_owned();
+    assert!(said.contains("warning[check-file]") && said.contains("zones/tls/ca.pem"), "{said}");
+    fs::create_dir(site.path("zones/tls")).unwrap();
+    fs::write(site.path("zones/tls/ca.pem"), "").unwrap();
+    let said = String::from_utf8_lossy(&site.run(&["check"]).stdout).into_owned();
+    assert!(said.ends_with("\nno errors, no warnings\n"), "{said}");
 }
 
 #[test]

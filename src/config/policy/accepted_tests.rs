@@ -236,7 +236,7 @@ fn operators_networks_are_sparse_places() {
 
 #[test]
 fn shared_checks_combine() {
-    let text = "health_checks:\n  web: {protocol: http, path: /health, threshold: 2, fall: 5}\n  db: {protocol: tcp, port: 5432}\n  \
+    let text = "health_checks:\n  web: {protocol: http, path: /health, threshold: 2, fall: 3}\n  db: {protocol: tcp, port: 5432}\n  \
                 ssl: {protocol: https}\ngslb:\n  domain: a.example\n  checks: {all: [web, {at_least: 1, of: [db, ssl]}]}\n  \
                 policies: {default: {type: weighted}}\n  endpoints:\n    a: {ip: 192.0.2.1}\n    b: {ip: 192.0.2.2, checks: [db, web]}\n    \
                 c: {ip: 192.0.2.3, checks: ssl}\n    d: {ip: 192.0.2.4, checks: []}\n";
@@ -245,7 +245,7 @@ fn shared_checks_combine() {
     assert_eq!(ids, ["db", "ssl", "web"]);
     assert_eq!(
         (policies.checks[2].spec.fall, policies.checks[2].spec.rise, policies.checks[2].spec.port),
-        (5, 2, Some(80))
+        (3, 2, Some(80))
     );
     let check = |ix| CheckExpr::Check(CheckIx(ix));
     let health: Vec<&CheckExpr> = policies.services[0].endpoints.iter().map(|endpoint| &endpoint.health).collect();

@@ -2,26 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::probes::{self, Times};
 use super::{Parts, ServicePart, defined_twice};
 use crate::config::form::{At, Either, OneOrMany};
 use crate::config::report::{Report, with_help};
-use crate::config::scalar::Whole;
 use crate::config::source::Span;
-use crate::config::spec::{CheckRefSpec, ChecksSpec, CombinationSpec, HealthCheckSpec};
-use crate::config::words::ProtocolWord;
+use crate::config::spec::{CheckRefSpec, ChecksSpec, CombinationSpec};
 use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::limits;
-use crate::model::{
-    Check, CheckExpr, CheckId, CheckIx, CheckSpec, HttpProbe, Name, Probe, Protocol, TcpProbe, TlsParams, Verify,
-};
+use crate::model::{Check, CheckExpr, CheckId, CheckIx, Name};
+
+/// Where a check was written.
+pub(super) struct Place {
+    /// Its id, or the service that it belongs to.
+    pub(super) at: Span,
+    pub(super) times: Times,
+}
 
 /// Every health check.
 pub(super) struct Checks {
     /// By id.
     pub(super) all: Vec<Check>,
+    /// Where each was written, in the same order.
+    pub(super) places: Vec<Place>,
     by_id: HashMap<String, CheckIx>,
     /// Defined, and refused: naming one is no second mistake.
     refused: HashSet<String>,
@@ -29,7 +34,7 @@ pub(super) struct Checks {
 
 impl Checks {
     pub(super) fn new(parts: &Parts, services: &[&ServicePart], report: &mut Report) -> Checks {
-        let mut checks: BTreeMap<CheckId, (Span, Check)> = BTreeMap::new();
+        let mut checks: BTreeMap<CheckId, (Place, Check)> = BTreeMap::new();
         let mut refused = HashSet::new();
         let own = services.iter().filter_map(|part| {
             let spec = part.spec.health_check.as_ref()?;
@@ -38,21 +43,23 @@ impl Checks {
         let shared = parts.health_checks.iter().map(|(id, spec)| (id.value.clone(), id.at, spec));
         for (id, at, spec) in shared.chain(own) {
             if let Some((first, _)) = checks.get(&id) {
-                defined_twice(report, "duplicate-check", "health check", id.as_str(), *first, at);
-            } else if let Some(check) = resolve(&id, at, spec, report) {
-                checks.insert(id, (at, check));
+                defined_twice(report, "duplicate-check", "health check", id.as_str(), first.at, at);
+            } else if let Some(resolved) = probes::resolve(spec, report) {
+                let origin = report.sources.origin(at);
+                let check = Check { id: id.clone(), spec: Arc::new(resolved.spec), origin };
+                checks.insert(id, (Place { at, times: resolved.times }, check));
             } else {
                 refused.insert(id.as_str().to_owned());
             }
         }
-        let all: Vec<Check> = checks.into_values().map(|(_, check)| check).collect();
+        let (places, all): (Vec<Place>, Vec<Check>) = checks.into_values().unzip();
         let bounded = all.len().min(limits::CHECKS_MAX);
         let by_id = all[..bounded]
             .iter()
             .enumerate()
             .filter_map(|(at, check)| Some((check.id.as_str().to_owned(), CheckIx(u16::try_from(at).ok()?))))
             .collect();
-        Checks { all, by_id, refused }
+        Checks { all, places, by_id, refused }
     }
 
     /// The check that a service defined for itself.
@@ -136,83 +143,4 @@ fn own_id(name: &Name) -> Option<CheckId> {
     // one id are refused.
     let id: String = id.into_iter().take(limits::ID_LEN_MAX).collect();
     CheckId::new(if id.is_empty() { "_" } else { &id }).ok()
-}
-
-fn resolve(id: &CheckId, at: Span, spec: &HealthCheckSpec, report: &mut Report) -> Option<Check> {
-    let before = report.errors();
-    let protocol = spec.protocol.as_ref();
-    if let (Some(threshold), true) = (&spec.threshold, spec.fall.is_some() && spec.rise.is_some())
-        && threshold.given
-    {
-        let error = Diagnostic::error("exclusive-fields", "`threshold` means nothing beside both `fall` and `rise`")
-            .help("remove one of them");
-        report.at(threshold.at, error);
-    }
-    if let (Some(interval), Some(timeout)) = (&spec.interval, &spec.timeout)
-        && timeout.value.0 > interval.value.0
-    {
-        let (at, expected) = match timeout.given {
-            true => (timeout.at, "a duration of at most the interval"),
-            false => (interval.at, "at least the timeout, which is 3s unless it is given"),
-        };
-        let error = Diagnostic::error("timeout-over-interval", "a probe would still run when the next one starts");
-        report.at(at, error.expected(expected));
-    }
-    if let (Some(path), Some(ProtocolWord::Tcp)) = (&spec.path, protocol.map(|protocol| protocol.value))
-        && path.given
-    {
-        report.at(path.at, Diagnostic::error("exclusive-fields", "a `tcp` check asks for no path").help("remove it"));
-    }
-    let protocol = protocol?;
-    let port = spec.port.as_ref().and_then(|port| u16::try_from(port.value.0).ok());
-    let port = port.or_else(|| protocol.value.protocol().default_port());
-    if port.is_none() && spec.clean {
-        let error =
-            Diagnostic::error("missing-field", "a `tcp` check has no `port`").expected("`port`: the port probed");
-        report.at(spec.at, error);
-    }
-    let count = |given: &Option<At<Whole<1, { limits::CHECK_THRESHOLD_MAX }>>>| {
-        u16::try_from(given.as_ref().or(spec.threshold.as_ref())?.value.0).ok()
-    };
-    let protocol = protocol.value.protocol();
-    let path = spec.path.as_ref()?.value.0.clone();
-    let probe = match protocol {
-        Protocol::Tcp => Probe::Tcp(TcpProbe::default()),
-        _ => Probe::Http(HttpProbe {
-            tls: (protocol == Protocol::Https).then(|| TlsParams {
-                sni: None,
-                verify: Verify::System,
-                client: None,
-                expiry_warning: Duration::from_secs(14 * 86_400),
-                allow_expired: false,
-            }),
-            http2: false,
-            method: "GET".into(),
-            path,
-            host: None,
-            headers: Vec::new(),
-            status: vec![200..=299],
-            contains: None,
-            regex: None,
-            json: Vec::new(),
-            redirects: 0,
-        }),
-    };
-    let timeout = spec.timeout.as_ref()?.value.0;
-    let interval = spec.interval.as_ref()?.value.0;
-    let done = CheckSpec {
-        probe,
-        host: None,
-        port: Some(port?),
-        interval,
-        fast_interval: Duration::from_secs(1).min(interval),
-        timeout,
-        max_response: timeout,
-        fall: count(&spec.fall)?,
-        rise: count(&spec.rise)?,
-        fail_ratio: None,
-        silence_is_down: false,
-    };
-    let check = Check { id: id.clone(), spec: Arc::new(done), origin: report.sources.origin(at) };
-    (report.errors() == before).then_some(check)
 }

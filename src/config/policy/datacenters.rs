@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{Parts, ServicePart, defined_twice};
 use crate::config::form::At;
 use crate::config::report::{Report, with_help};
+use crate::config::request::CountOrShare;
 use crate::config::source::Span;
 use crate::config::spec::DatacenterSpec;
 use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::limits;
 use crate::model::{
-    Coordinates, Datacenter, DatacenterId, DatacenterIx, Group, NamedDatacenters, leading_words, resolve_datacenter,
+    Coordinates, Datacenter, DatacenterId, DatacenterIx, Group, MinHealthy, NamedDatacenters, leading_words,
+    resolve_datacenter,
 };
 
 /// Every data centre that is declared or used, and every group.
@@ -54,6 +56,10 @@ impl Directory {
             if let Some(spec) = draft.spec {
                 datacenter.at = coordinates(spec, report);
                 datacenter.bias_km = spec.bias.as_ref().map_or(0, |bias| bias.value.0);
+                datacenter.min_healthy = spec.min_healthy.as_ref().map(|min| match min.value {
+                    CountOrShare::Count(count) => MinHealthy::Count(count),
+                    CountOrShare::Share(percent) => MinHealthy::Percent(percent),
+                });
                 datacenter.capacity = spec.capacity.as_ref().map(|capacity| capacity.value.0);
             }
             datacenters.push(datacenter);
@@ -133,6 +139,13 @@ impl Directory {
         }
     }
 
+    /// Every name of a data centre or a group.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let aliases = self.datacenters.iter().flat_map(|dc| &dc.aliases).map(DatacenterId::as_str);
+        let groups = self.groups.iter().map(|group| group.id.as_str());
+        self.datacenters.iter().map(|dc| dc.id.as_str()).chain(aliases).chain(groups)
+    }
+
     /// The one data centre that `name` means; anything else is reported.
     pub(super) fn one(&self, name: &At<String>, report: &mut Report) -> Option<DatacenterIx> {
         match self.named(&name.value) {
@@ -171,10 +184,7 @@ impl Directory {
                     .expected(format!("one of {}", candidates.join(", ")))
             }
             NamedDatacenters::Unknown | NamedDatacenters::One(_) | NamedDatacenters::Group(_) => {
-                let aliases = self.datacenters.iter().flat_map(|dc| &dc.aliases).map(DatacenterId::as_str);
-                let groups = self.groups.iter().map(|group| group.id.as_str());
-                let names = self.datacenters.iter().map(|dc| dc.id.as_str()).chain(aliases).chain(groups);
-                let near = report.did_you_mean(&name.value, names);
+                let near = report.did_you_mean(&name.value, self.names());
                 let help = near.unwrap_or_else(|| "declare it under `datacenters`".to_owned());
                 Diagnostic::error("unknown-datacenter", format!("there is no data centre {}", quote(&name.value)))
                     .expected("the id of a data centre, an alias, or a leading word")

@@ -9,14 +9,19 @@
 
 mod checks;
 mod datacenters;
+mod follows;
 mod pools;
+pub(in crate::config) mod probes;
 mod regions;
 mod routes;
 mod services;
 mod tests_section;
+mod watching;
 
 #[cfg(test)]
 mod accepted_tests;
+#[cfg(test)]
+mod checks_tests;
 #[cfg(test)]
 mod refused_tests;
 #[cfg(test)]
@@ -26,11 +31,12 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
+use super::check_spec::HealthCheckSpec;
 use super::form::{At, Form, OneOrMany};
 use super::policy_test::PolicyTest;
 use super::report::Report;
 use super::source::{SourceFile, Span};
-use super::spec::{DatacenterSpec, FileSpec, HealthCheckSpec, NetworkSpec, RuleSpec, ServiceSpec, TestSpec};
+use super::spec::{DatacenterSpec, FileSpec, NetworkSpec, RuleSpec, ServiceSpec, TestSpec};
 use super::yaml;
 use crate::diag::Diagnostic;
 use crate::limits;
@@ -181,6 +187,11 @@ fn resolve(
     }
     let world = World { settings, directory, checks, atlas };
     let resolved: Vec<Service> = services.iter().filter_map(|part| services::resolve(part, &world, report)).collect();
+    let resolved = follows::settle(&services, resolved, report);
+    if report.errors() == 0 {
+        watching::report(&resolved, &world.checks, &settings.health, report);
+    }
+    watching::check_node(&world.directory, &resolved, &settings.health, report);
     let tests = parts.tests.iter().filter_map(|spec| tests_section::resolve(spec, &world, report)).collect();
     let World { directory, checks, atlas, .. } = world;
     let policies = PolicySet {

@@ -34,7 +34,7 @@ error[unknown-field]: an endpoint has no field `wieght`
   --> zones/api.yaml:38:7
    |
 38 |       wieght: 50
-   |       ^^^^^^ expected one of `ip`, `ipv4`, `ipv6`, `cname`, `datacenter`, `weight`, `priority`, `min_addresses`, `aliases`, `checks`
+   |       ^^^^^^ expected one of `ip`, `ipv4`, `ipv6`, `cname`, `datacenter`, `weight`, `priority`, `min_addresses`, `aliases`, `checks`, `follows`
    |
 help: did you mean `weight`?
 
@@ -228,7 +228,6 @@ fn what_excludes_each_other_is_refused() {
     refuses_region("{primary: a, geofence: true, fallback: weighted}", "exclusive-fields");
     let own = "health_check: {protocol: tcp, port: 1}\n";
     refuses(&format!("{own}checks: a.example"), "default: {type: priority}", "exclusive-fields");
-    refuses("health_check: {protocol: tcp, port: 1, path: /x}", "default: {type: priority}", "exclusive-fields");
     refuses(
         "health_check: {protocol: http, threshold: 2, fall: 1, rise: 1}",
         "default: {type: priority}",
@@ -486,7 +485,7 @@ fn combinations_of_checks_can_be_met() {
 #[test]
 fn a_refused_check_is_one_mistake() {
     let text = format!(
-        "health_checks: {{w: {{protocol: icmp}}}}\n{}",
+        "health_checks: {{w: {{protocol: ping}}}}\n{}",
         service("checks: w", "default: {type: geolocation, fallback: priority}")
     );
     let codes = codes(&text);

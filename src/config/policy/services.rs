@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::pools::Cast;
 use super::{ServicePart, World, routes};
-use crate::config::form::At;
+use crate::config::form::{At, Either};
 use crate::config::report::Report;
 use crate::config::source::Span;
-use crate::config::spec::{EndpointSpec, HttpsSpec};
+use crate::config::spec::{ChecksSpec, EndpointSpec, HttpsSpec};
 use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::limits;
@@ -146,7 +146,15 @@ fn endpoint(
         Some(name) => world.directory.one(name, report),
         None => world.datacenter_named(&At { value: id.value.as_str().to_owned(), at: id.at, given: true }),
     };
+    if let (Some(follows), Some(checks)) = (&spec.follows, &spec.checks) {
+        let first = report.related(place(checks), "it has checks here");
+        let message = format!("`{}` follows another endpoint and has checks of its own", id.value);
+        let error = Diagnostic::error("exclusive-fields", message).expected("`follows`, or `checks`");
+        report.at(follows.at, error.related(first));
+        return None;
+    }
     let health = match &spec.checks {
+        _ if spec.follows.is_some() => CheckExpr::All(Vec::new()),
         Some(checks) => world.checks.expr(checks, report),
         None => health.cloned().unwrap_or(CheckExpr::All(Vec::new())),
     };
@@ -161,6 +169,14 @@ fn endpoint(
         follows: None,
         origin: report.sources.origin(id.at),
     })
+}
+
+/// Where checks were written.
+fn place(checks: &ChecksSpec) -> Span {
+    match checks {
+        Either::Short(names) => names.at,
+        Either::Mapping(combination) => combination.at,
+    }
 }
 
 /// Addresses or a name, not both and not neither.
