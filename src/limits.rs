@@ -347,6 +347,21 @@ pub const STAND_IN_RETRY_MS: u64 = 100;
 /// How long an order to a stand-in waits to be carried out before it says that it was not.
 pub const STAND_IN_OBEYS_MS: u64 = 3000;
 
+/// Response times of a target that percentiles are made from.
+pub const PROBE_TIMES_KEPT: usize = 100;
+
+/// Data centres asked by one look around, whether anything else answers: one that does is enough.
+pub const LOOK_DATACENTERS_MAX: usize = 16;
+
+/// Targets asked in each of them: one of two may be failing by itself.
+pub const LOOK_TARGETS: usize = 2;
+
+/// Targets of a data centre that are passed over in search of those.
+pub const LOOK_SEARCH_MAX: usize = 64;
+
+/// Starts of successes that are kept as proof of sight, the latest: at one for each 10 ms, 40 s.
+pub const PROOFS_KEPT: usize = 4096;
+
 /// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
 pub const DELAY_MAX_MS: u64 = 604_800_000;
 

@@ -20,7 +20,8 @@ pub struct Target {
     /// The data centre in which it stands, for telling a dead data centre from a blind node. `None`: none,
     /// or several.
     pub datacenter: Option<DatacenterId>,
-    /// Its state when this process, or the one before, last knew; it holds until the first result.
+    /// Its state when this process, or the one before, last knew: it stands, marked stale, until results in a row
+    /// say otherwise.
     pub remembered: Option<State>,
 }
 
