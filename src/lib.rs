@@ -6,22 +6,27 @@
 //!
 //! ```text
 //! limits → model → {wire, geo, steer, diag, sys} → zone → table → answer → serve
-//!                   config → control (single writer)                       cli on top
+//!           {config, store} → control (single writer) → api                cli on top
+//!                   telemetry: a leaf that the edges use
 //! ```
 
 pub mod answer;
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
 pub mod diag;
+pub mod explain;
 pub mod geo;
 pub mod health;
 pub mod limits;
 pub mod model;
 pub mod serve;
 pub mod steer;
+pub mod store;
 pub mod sys;
 pub mod table;
+pub mod telemetry;
 pub mod wire;
 pub mod zone;

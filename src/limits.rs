@@ -10,9 +10,6 @@ pub const NAME_LEN_MAX: usize = 255;
 /// Octets in one label (RFC 1035 §3.1).
 pub const LABEL_LEN_MAX: usize = 63;
 
-/// A name's ancestors, itself and the root included: 127 labels of one octet, and the root.
-pub const NAME_SUFFIXES_MAX: usize = NAME_LEN_MAX / 2 + 1;
-
 /// Names' suffixes that a reply remembers as targets of compression. A referral to 13 servers in one
 /// zone takes 14; what is more is written out.
 pub const COMPRESSION_SUFFIXES_MAX: usize = 64;
@@ -220,8 +217,32 @@ pub const ADDRESS_MAP_MAX: usize = 10_000;
 /// Grants to callers without credentials, and networks and calls in one of them.
 pub const ANONYMOUS_GRANTS_MAX: usize = 64;
 
-/// Probes in flight at once: 10 000 targets at 5 s that all hang for 3 s keep 6 000 open.
-pub const PROBES_IN_FLIGHT_MAX: usize = 8192;
+/// Probes in flight at once, as far as the limit of open files allows: 10 000 targets that all begin to hang
+/// within one interval have 30 000 out, until each has failed three times.
+pub const PROBES_IN_FLIGHT_MAX: usize = 32_768;
+
+/// Open files that are left to the rest of the process, when the limit of open files is what bounds the probes:
+/// the front doors' listeners, the store, the API, and some hundreds of TCP clients.
+pub const PROBES_LEAVE_FILES: u64 = 1024;
+
+/// Threads that carry probes: an exchange in the clear costs some 100 µs, so that two carry 10 000 targets at 5 s
+/// several times over, and answers keep the other processors.
+pub const PROBE_THREADS_MAX: usize = 2;
+
+/// Threads of probes that read files and look into large bodies.
+pub const PROBE_BLOCKING_THREADS_MAX: usize = 4;
+
+/// Questions about targets that wait for the prober. Each is answered between two turns.
+pub const PROBER_ASKS_MAX: usize = 64;
+
+/// Reports of targets made between two turns of the prober: half a millisecond's work.
+pub const PROBER_REPORTS_AT_ONCE: usize = 128;
+
+/// How long a stop waits for the prober. What is out is dropped, so that is only the time of one turn.
+pub const PROBER_CLOSE_MS: u64 = 3_000;
+
+/// Stalls of this process that are remembered, to tell whether a probe that took too long was given its time.
+pub const PROBE_STALLS_KEPT: usize = 64;
 
 /// Probes of one target in flight at once: the confirming ones, `fast_interval` apart, until the first times
 /// out.
@@ -362,6 +383,117 @@ pub const LOOK_SEARCH_MAX: usize = 64;
 /// Starts of successes that are kept as proof of sight, the latest: at one for each 10 ms, 40 s.
 pub const PROOFS_KEPT: usize = 4096;
 
+/// Falls of an address that are remembered within the flap window: the longest hold-down is reached long before.
+pub const FALLS_KEPT: usize = 64;
+
+/// Reports of other observers that are kept: one for each of an observer's results, so ten observers of
+/// every address of a large deployment. More are refused.
+pub const REPORTS_MAX: usize = 1_000_000;
+
+/// Reports in one batch of an observer.
+pub const REPORT_BATCH_MAX: usize = 10_000;
+
+/// The longest that a report may count without being renewed.
+pub const REPORT_TTL_MAX_S: u64 = 86_400;
+
+/// Events that may wait for control; more are refused, and whoever sent them is told. Health does not wait here:
+/// it is folded.
+pub const CONTROL_INBOX_LEN: usize = 1024;
+
+/// Latches that are kept, those of services that no file names any more included: three regions of every service
+/// at the largest.
+pub const LATCHES_MAX: usize = 1_000_000;
+
+/// Generations that health makes at once, before the next one waits for its turn ([`HEALTH_PACE_MS`]). The falls of
+/// a few data centres with a few endpoints each are fewer, so they never wait.
+pub const HEALTH_BURST: u32 = 8;
+
+/// In a storm (thousands of endpoints that fall one by one, as their probes come round) health makes a generation so
+/// often, and what happens between is one. Added to the worst case of noticing, 9.5 s, it stays below the 10 s.
+pub const HEALTH_PACE_MS: u64 = 250;
+
+/// Moves of clients that status remembers.
+pub const MOVES_KEPT: usize = 256;
+
+/// Lines of one kind that one event may log; what is more is summed up in one.
+pub const LOG_LINES_PER_EVENT: usize = 20;
+
+/// Octets of one file of the journal, which is as long as this from its first moment: what a file carries over
+/// from the one before, and [`JOURNAL_ORDERS_RESERVED`] orders.
+pub const JOURNAL_SEGMENT_LEN: u64 = 24 << 20;
+
+/// Orders that the journal has room for on a full disk.
+pub const JOURNAL_ORDERS_RESERVED: u64 = 10_000;
+
+/// Octets of an ordinary order in the journal, its answer and two hashes included.
+pub const JOURNAL_ORDER_LEN: u64 = 1536;
+
+/// Octets of one line of the journal. An order that names 5 000 services takes as much.
+pub const JOURNAL_LINE_LEN_MAX: usize = 256 << 10;
+
+/// Octets that are written to the journal at once: what waits is made durable together.
+pub const JOURNAL_BATCH_LEN_MAX: usize = 1 << 20;
+
+/// Orders that are made durable together.
+pub const JOURNAL_BATCH_ORDERS_MAX: usize = 256;
+
+/// Octets at the end of a journal file where only the taking back of a batch may be written.
+pub const JOURNAL_VOID_LEN: u64 = 8 << 10;
+
+/// Files of the journal that are kept: 288 MiB, about 300 000 entries.
+pub const JOURNAL_SEGMENTS_KEPT: u64 = 12;
+
+/// Orders that wait for the journal; a failover script sends one.
+pub const STORE_ORDERS_WAITING_MAX: usize = 1024;
+
+/// Entries of the audit log that wait for the journal. What is more is counted, and the count written.
+pub const STORE_NOTES_WAITING_MAX: usize = 4096;
+
+/// Octets of all standing orders in the journal: every file begins with them.
+pub const STANDING_LEN_MAX: usize = 2 << 20;
+
+/// Answered requests that are remembered, by their keys.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000;
+
+/// Octets of the answered requests in the journal: every file carries them over.
+pub const IDEMPOTENCY_LEN_MAX: usize = 4 << 20;
+
+/// How long an answered request is remembered.
+pub const IDEMPOTENCY_KEPT_S: u64 = 86_400;
+
+/// Octets of an idempotency key.
+pub const IDEMPOTENCY_KEY_LEN_MAX: usize = 256;
+
+/// Generations that are reserved at once, so that a restart never repeats one: days of constant change.
+pub const GENERATIONS_RESERVED: u64 = 1_000_000;
+
+/// How long an order may be in the journal's hands. With [`STORE_VOID_GRACE_MS`] it is answered within 5 s.
+pub const STORE_ORDER_MS: u64 = 3_000;
+
+/// How long the refusal of an order may wait, after its time is up, for what takes it back to be written.
+pub const STORE_VOID_GRACE_MS: u64 = 1_000;
+
+/// Between two writings of last known health.
+pub const STORE_KEEP_EVERY_MS: u64 = 200;
+
+/// Entries of the audit log wait this long for company, or for an order, before they are written.
+pub const STORE_NOTES_EVERY_MS: u64 = 200;
+
+/// Between two attempts to write again to a disk that failed.
+pub const STORE_RETRY_MS: u64 = 5_000;
+
+/// How long a start waits for the disk before it goes on without the store.
+pub const STORE_OPEN_MS: u64 = 10_000;
+
+/// How long a stop waits for the disk.
+pub const STORE_CLOSE_MS: u64 = 3_000;
+
+/// Octets of one file of latches or of last known health: [`TARGETS_MAX`] of 200 octets, and room to spare.
+pub const KEPT_FILE_LEN_MAX: u64 = 64 << 20;
+
+/// Entries of the audit log in one answer.
+pub const HISTORY_ENTRIES_MAX: usize = 10_000;
+
 /// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
 pub const DELAY_MAX_MS: u64 = 604_800_000;
 
@@ -442,6 +574,71 @@ pub const LISTENERS_MAX: usize = 256;
 /// NSID in octets (RFC 5001 leaves it open); small, so that it never costs an answer its place.
 pub const NSID_LEN_MAX: usize = 64;
 
+/// Series of one metric on the page that is scraped: what a Prometheus server takes from one target without
+/// a word. With more endpoints their data centres' numbers remain.
+pub const METRIC_SERIES_MAX: usize = 10_000;
+
+/// Open connections of the API, in all: people, dashboards and automation, not clients.
+pub const API_CONNECTIONS_MAX: usize = 256;
+
+/// Open connections of the API from one address; a browser opens 6.
+pub const API_CONNECTIONS_PER_CLIENT_MAX: usize = 32;
+
+/// How long a request's header may take to arrive, and a connection may be without a request.
+pub const API_HEADER_S: u64 = 10;
+
+/// How long an answer may make no progress on its way to a slow client.
+pub const API_WRITE_S: u64 = 5;
+
+/// How long a request may take, from its header to the beginning of its answer: INTERFACE promises an order's
+/// outcome within it.
+pub const API_REQUEST_S: u64 = 5;
+
+/// How much of that the body may take to arrive.
+pub const API_BODY_S: u64 = 3;
+
+/// How long stopping waits for requests in hand: a little longer than one may take.
+pub const API_CLOSE_S: u64 = 6;
+
+/// Octets of a request's header.
+pub const API_HEADER_LEN_MAX: usize = 16 << 10;
+
+/// Header fields of a request.
+pub const API_HEADERS_MAX: usize = 64;
+
+/// Octets of a request's body.
+pub const API_BODY_LEN_MAX: usize = 64 << 10;
+
+/// The same for reports in a batch: 5 000 of 200 octets, or [`REPORT_BATCH_MAX`] of 100.
+pub const API_BATCH_LEN_MAX: usize = 1 << 20;
+
+/// Services in one answer unless the request asks for another number, and the most it may ask for.
+pub const API_SERVICES_MAX: usize = 1_000;
+
+/// Places that are looked at to say what a region with `nearest` gets.
+pub const API_PLACES_MAX: usize = 64;
+
+/// Octets of a token file: 10 000 tokens.
+pub const TOKEN_FILE_LEN_MAX: u64 = 4 << 20;
+
+/// Tokens in a file: each is compared with what a client shows.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// Clients whose failed attempts are remembered.
+pub const API_FAILURES_KEPT: usize = 4_096;
+
+/// Characters of a reason, an actor or a detail that a request may give.
+pub const API_TEXT_LEN_MAX: usize = 1_024;
+
+/// How long an outside report counts when it says nothing of it.
+pub const REPORT_TTL_DEFAULT_S: u64 = 30;
+
+/// Octets of an answer that a client command reads.
+pub const CLIENT_BODY_LEN_MAX: usize = 64 << 20;
+
+/// How long a client command waits for a server: more than [`API_REQUEST_S`], so that its word is heard.
+pub const CLIENT_TIMEOUT_S: u64 = 8;
+
 const _: () = assert!(UDP_RESPONSE_LEN_MIN <= UDP_RESPONSE_LEN_DEFAULT);
 const _: () = assert!(UDP_RESPONSE_LEN_DEFAULT <= UDP_RESPONSE_LEN_MAX);
 const _: () = assert!(UDP_RESPONSE_LEN_MAX <= MESSAGE_LEN_MAX);
@@ -464,3 +661,18 @@ const _: () = assert!(PROBE_DATAGRAM_LEN_MAX >= UDP_RESPONSE_LEN_DEFAULT && PROB
 const _: () = assert!(STAND_IN_RETRY_MS < STAND_IN_OBEYS_MS && STAND_IN_SLOW_MS < STAND_IN_CONNECTION_S * 1000);
 const _: () = assert!(PROBE_HEAD_LEN_MAX >= 8192, "hyper's least buffer");
 const _: () = assert!(PROBE_BODY_INLINE_LEN <= PROBE_BODY_LEN_MAX);
+
+const _: () = assert!(
+    (STANDING_LEN_MAX + IDEMPOTENCY_LEN_MAX) as u64 + JOURNAL_ORDERS_RESERVED * JOURNAL_ORDER_LEN + JOURNAL_VOID_LEN
+        < JOURNAL_SEGMENT_LEN
+);
+const _: () = assert!(JOURNAL_LINE_LEN_MAX <= JOURNAL_BATCH_LEN_MAX);
+const _: () = assert!(JOURNAL_BATCH_ORDERS_MAX as u64 * 21 + 1024 <= JOURNAL_VOID_LEN);
+const _: () = assert!(STORE_ORDER_MS + STORE_VOID_GRACE_MS < 5_000);
+
+const _: () = assert!(API_BODY_S < API_REQUEST_S);
+const _: () = assert!(API_REQUEST_S < API_CLOSE_S);
+const _: () = assert!(API_REQUEST_S < CLIENT_TIMEOUT_S);
+const _: () = assert!(API_CONNECTIONS_PER_CLIENT_MAX < API_CONNECTIONS_MAX);
+const _: () = assert!(API_BODY_LEN_MAX <= API_BATCH_LEN_MAX);
+const _: () = assert!(REPORT_TTL_DEFAULT_S <= REPORT_TTL_MAX_S);

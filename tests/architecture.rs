@@ -16,14 +16,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &["limits", "model"]),
     ("geo", &["limits", "model", "diag"]),
     ("steer", &["limits", "model"]),
-    ("health", &["limits", "model"]),
+    ("health", &["limits", "model", "sys"]),
     ("zone", &["limits", "model", "diag", "wire"]),
     ("table", &["limits", "model", "diag", "wire", "geo", "steer", "health", "zone"]),
     ("answer", &["limits", "model", "wire", "steer", "zone", "table"]),
-    ("serve", &["limits", "model", "sys", "table", "answer"]),
+    ("telemetry", &["limits", "model"]),
+    ("serve", &["limits", "model", "sys", "wire", "table", "answer", "telemetry"]),
+    ("explain", &["limits", "model", "wire", "steer", "zone", "table", "answer"]),
     ("config", &["limits", "model", "diag"]),
     ("demo", &["limits", "model"]),
-    ("control", &["limits", "model", "diag", "config", "geo", "zone", "health", "table"]),
+    ("store", &["limits", "model"]),
+    ("control", &["limits", "model", "diag", "config", "geo", "zone", "steer", "health", "table", "store"]),
+    ("api", &["limits", "model", "diag", "sys", "steer", "health", "table", "explain", "control", "demo", "telemetry"]),
 ];
 
 /// On top: may use everything.

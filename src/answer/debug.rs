@@ -6,11 +6,10 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::Asked;
-use super::resolve::Told;
 use crate::model::ServiceIx;
 use crate::table::RoutingTable;
 use crate::wire::types::{class, rtype};
-use crate::wire::{Owner, Section, Writer};
+use crate::wire::{OptReply, Owner, Section, Writer};
 use crate::zone::Find;
 
 const LABEL: &[u8] = b"\x09_meridian";
@@ -35,11 +34,11 @@ pub(super) fn answer(
     asked: &Asked,
     table: &RoutingTable,
     writer: &mut Writer<'_>,
-    told: &mut Told,
+    opt: &mut OptReply<'_>,
 ) {
     let view = table.service(ix);
     let located = view.locate(client);
-    told.scope = located.scope;
+    opt.scope = located.scope;
     let base = table.base();
     let service = &base.policy().services[ix.at()];
     let location = base.map(ix).map(|map| &map.outcomes()[usize::from(located.outcome)]);

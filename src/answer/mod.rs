@@ -26,11 +26,13 @@ mod resolve;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::limits::MESSAGE_LEN_MAX;
 use crate::model::Settings;
 use crate::table::RoutingTable;
 use crate::wire::types::{class, rcode};
-use crate::wire::{Edns, OptReply, Query, Reject, Writer};
+use crate::wire::{Ecs, OptReply, Query, Reject, Writer};
 
 /// How a query came; it bounds the reply and decides what may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub enum Outcome {
 pub fn answer(message: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]) -> Outcome {
     let settings = table.settings();
     let udp_size = u16::try_from(settings.udp_response_len_max).unwrap_or(u16::MAX);
-    let mut query = Query::BLANK;
+    let mut query = Query::blank();
     match query.fill(message) {
         Ok(()) => {}
         Err(Reject::Drop) => return Outcome::Drop,
@@ -83,15 +85,14 @@ pub fn answer(message: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8
         Transport::Udp => query.udp_response_len_max(settings.udp_response_len_max),
         Transport::Tcp | Transport::Tls => MESSAGE_LEN_MAX,
     };
-    let mut opt = query.edns().map(|edns| OptReply {
-        udp_size,
-        dnssec_ok: edns.dnssec_ok,
-        ecs: edns.ecs.map(|ecs| (ecs, 0)),
-        nsid: settings.nsid.as_deref().filter(|_| edns.wants_nsid),
-        ede: None,
-    });
     let Some(mut writer) = Writer::new(&query, out, len_max) else { return Outcome::Drop };
-    if let Some(opt) = &opt {
+    let mut opt = OptReply { udp_size, ..OptReply::default() };
+    if let Some(edns) = query.edns() {
+        opt.dnssec_ok = edns.dnssec_ok;
+        opt.ecs = edns.ecs;
+        if edns.wants_nsid {
+            opt.nsid = settings.nsid.as_deref();
+        }
         writer.reserve(opt.reserved_len());
     }
     if query.edns().is_some_and(|edns| edns.version != 0) {
@@ -99,29 +100,31 @@ pub fn answer(message: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8
     } else if query.has_tsig() {
         writer.set_rcode(rcode::NOTAUTH);
     } else if query.qclass() == class::IN {
-        let believed = query.edns().and_then(|edns| believed_subnet(edns, asked.client, settings));
-        let told = resolve::resolve(&query, asked, believed.unwrap_or(asked.client), table, &mut writer);
-        if let Some(opt) = &mut opt {
-            opt.ede = told.ede;
-            if let (Some((_, scope)), true) = (&mut opt.ecs, believed.is_some()) {
-                *scope = told.scope;
-            }
+        let ecs = query.edns().and_then(|edns| edns.ecs.as_ref());
+        let believed = ecs.and_then(|ecs| believed_subnet(ecs, asked.client, settings));
+        let client = believed.as_ref().unwrap_or(&asked.client);
+        resolve::resolve(&query, asked, client, table, &mut writer, &mut opt);
+        // A client whose subnet was not looked at could be anywhere (RFC 7871 §7.2.1).
+        if believed.is_none() {
+            opt.scope = 0;
         }
     } else {
         chaos::answer(&query, settings, &mut writer);
     }
-    Outcome::Reply(writer.finish(opt.as_ref()))
+    Outcome::Reply(writer.finish(query.edns().map(|_| &opt)))
 }
 
 /// The client's address as its resolver tells it, when we believe the resolver and it tells one.
-fn believed_subnet(edns: &Edns, resolver: IpAddr, settings: &Settings) -> Option<IpAddr> {
-    let address = edns.ecs?.address()?;
-    let believed = match &settings.ecs_from {
-        None => true,
-        Some(nets) => {
-            let resolver = resolver.to_canonical();
-            nets.iter().any(|net| net.contains(&resolver))
-        }
-    };
-    believed.then_some(address)
+#[inline]
+fn believed_subnet(ecs: &Ecs<'_>, resolver: IpAddr, settings: &Settings) -> Option<IpAddr> {
+    match &settings.ecs_from {
+        Some(nets) if !is_among(nets, resolver) => None,
+        Some(_) | None => ecs.address(),
+    }
+}
+
+#[inline(never)] // seldom configured
+fn is_among(nets: &[IpNet], resolver: IpAddr) -> bool {
+    let resolver = resolver.to_canonical();
+    nets.iter().any(|net| net.contains(&resolver))
 }

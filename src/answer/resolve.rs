@@ -12,7 +12,7 @@ use crate::limits::CNAME_HOPS_MAX;
 use crate::model::ServiceIx;
 use crate::table::{RoutingTable, ServiceView};
 use crate::wire::types::{class, ede, rcode, rtype};
-use crate::wire::{Ede, NameBuf, Owner, Query, RrsetRef, Section, Writer, name, rdata};
+use crate::wire::{Ede, NameBuf, OptReply, Owner, QName, Query, RrsetRef, Section, Writer, name, rdata};
 use crate::zone::{Find, Node, Zone};
 
 /// TTL of the HINFO that stands for ANY (RFC 8482 §4.2): long, since it says nothing that could change.
@@ -25,45 +25,36 @@ const HINFO: &[u8] = b"\x07RFC8482\0";
 /// TXT and `explain` tell it to those who may know.
 const NO_ENDPOINT: &str = "no endpoint is available";
 
-/// What the reply's OPT is to say.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    /// ECS scope: 0 when no decision looked at the client.
-    pub(super) scope: u8,
-    /// An extended error.
-    pub(super) ede: Option<Ede>,
-}
-
-/// Answers a question of class IN.
+/// Answers a question of class IN. OPT learns of an extended error, and of the scope: 0 when no decision looked
+/// at `client`.
+#[inline]
 pub(super) fn resolve(
     query: &Query<'_>,
     asked: &Asked,
-    client: IpAddr,
+    client: &IpAddr,
     table: &RoutingTable,
     writer: &mut Writer<'_>,
-) -> Told {
-    let mut resolution = Resolution { query, asked, client, table, writer, told: Told::default(), has_answered: false };
+    opt: &mut OptReply<'_>,
+) {
+    let mut resolution = Resolution { query, asked, client, table, writer, opt, has_answered: false };
     if matches!(query.qtype(), rtype::AXFR | rtype::IXFR) {
         resolution.refuse(Ede { code: ede::NOT_SUPPORTED, text: "no zone transfers" });
     } else {
         resolution.run();
     }
-    resolution.told
 }
 
-struct Resolution<'r, 'w> {
+struct Resolution<'r, 'w, 'o> {
     query: &'r Query<'r>,
     asked: &'r Asked,
-    client: IpAddr,
+    /// Where the client is, as far as we are told.
+    client: &'r IpAddr,
     table: &'r RoutingTable,
     writer: &'r mut Writer<'w>,
-    told: Told,
+    opt: &'r mut OptReply<'o>,
     /// A CNAME has been answered: this is not the first hop.
     has_answered: bool,
 }
-
-/// Where the next hop leads, if there is one.
-type Next = Option<NameBuf>;
 
 /// A name on the way, and how to write it.
 #[derive(Clone, Copy)]
@@ -72,6 +63,8 @@ struct Hop<'h> {
     name: &'h [u8],
     /// What led here; `None`: it is the question's own name.
     before: Option<&'h Hop<'h>>,
+    /// How many more may follow.
+    hops_left: usize,
 }
 
 impl<'h> Hop<'h> {
@@ -94,24 +87,25 @@ impl<'h> Hop<'h> {
     }
 }
 
-impl Resolution<'_, '_> {
+impl Resolution<'_, '_, '_> {
     fn run(&mut self) {
         let query = self.query;
-        self.walk(&Hop { name: query.qname().as_wire(), before: None }, CNAME_HOPS_MAX);
+        self.walk(&Hop { name: query.qname().as_wire(), before: None, hops_left: CNAME_HOPS_MAX });
     }
 
-    /// Answers at `hop` and at what follows from it, at most `hops_left` hops on. Each hop's name is on the
-    /// stack of its own call, so that a loop is seen for what it is.
-    fn walk(&mut self, hop: &Hop<'_>, hops_left: usize) {
-        if let Some(target) = self.hop(hop)
-            && hops_left > 0
-            && !hop.has_passed(target.as_wire())
-        {
-            self.walk(&Hop { name: target.as_wire(), before: Some(hop) }, hops_left - 1);
+    /// Goes on from `hop` to the name that begins `target`, unless the way is too long or has been there: each
+    /// hop's name is on the stack of its own call, so that a loop is seen for what it is.
+    #[inline(never)] // the room for the name would weigh on every answer
+    fn walk_on(&mut self, hop: &Hop<'_>, target: &[u8]) {
+        let mut name = QName::blank();
+        if hop.hops_left > 0 && name.fill(target).is_some() && !hop.has_passed(name.as_wire()) {
+            self.walk(&Hop { name: name.as_wire(), before: Some(hop), hops_left: hop.hops_left - 1 });
         }
     }
 
-    fn hop(&mut self, hop: &Hop<'_>) -> Next {
+    /// Answers at `hop`, and at what follows from it.
+    #[inline]
+    fn walk(&mut self, hop: &Hop<'_>) {
         let zones = self.table.zones();
         let found = match self.query.qtype() {
             rtype::DS => zones.find_parent_side(hop.name),
@@ -122,99 +116,81 @@ impl Resolution<'_, '_> {
                 if !self.has_answered {
                     self.refuse(Ede { code: ede::NOT_AUTHORITATIVE, text: "" });
                 }
-                None
             }
-            Find::Node { zone, node } | Find::Wildcard { zone, node, .. } => self.node(hop, zone, node),
+            Find::Node { node } | Find::Wildcard { node, .. } => self.node(hop, node),
             Find::Cut { node, owner: 0, zone } if self.query.qtype() == rtype::DS => {
                 self.set_authoritative();
                 match node.rrset(rtype::DS) {
                     Some(ds) => self.require(hop.owner(), &ds),
                     None => self.no_data(hop, zone),
                 }
-                None
             }
-            Find::Cut { zone, node, owner } => {
-                self.refer(hop, zone, node, owner);
-                None
-            }
+            Find::Cut { zone, node, owner } => self.refer(hop, zone, node, owner),
             Find::Dname { node, owner, .. } => self.dname(hop, node, owner),
             Find::NoName { zone, encloser } => {
                 self.set_authoritative();
                 if let Some(service) = debug::service_asked(hop.name, encloser, self.table, self.asked) {
                     self.debug(hop, zone, service);
-                    return None;
+                    return;
                 }
                 self.writer.set_rcode(rcode::NXDOMAIN);
                 self.no_data(hop, zone);
-                None
             }
         }
     }
 
     /// The debug name of a service. What it says depends on the client, so an alias of it ends before it.
+    #[inline(never)]
     fn debug(&mut self, hop: &Hop<'_>, zone: Zone<'_>, service: ServiceIx) {
         if self.has_answered {
             return;
         }
         if matches!(self.query.qtype(), rtype::TXT | rtype::ANY) {
-            debug::answer(service, self.client, self.asked, self.table, self.writer, &mut self.told);
+            debug::answer(service, *self.client, self.asked, self.table, self.writer, self.opt);
         } else {
             self.no_data(hop, zone);
         }
     }
 
     /// A name that exists, or that a wildcard stands for.
-    fn node(&mut self, hop: &Hop<'_>, zone: Zone<'_>, node: Node<'_>) -> Next {
+    fn node(&mut self, hop: &Hop<'_>, node: Node<'_>) {
         if let Some(ix) = node.service() {
             let service = self.table.service(ix);
             if self.has_answered && !service.is_same_everywhere() {
-                return None;
+                return;
             }
             self.set_authoritative();
-            return self.service(hop, zone, node, &service);
+            return self.service(hop, node, &service);
         }
         self.set_authoritative();
         let qtype = self.query.qtype();
         if let Some(rrset) = node.rrset(qtype) {
-            self.require(hop.owner(), &rrset);
-            self.add_targets(&rrset);
-            return None;
+            self.data(hop, &rrset);
+            return;
         }
         match node.rrset(rtype::CNAME) {
             Some(cname) => self.follow(hop, &cname),
-            None if qtype == rtype::ANY && !node.is_empty() => {
-                self.hinfo(hop, HINFO_TTL_S);
-                None
-            }
-            None => {
-                self.no_data(hop, zone);
-                None
-            }
+            None if qtype == rtype::ANY && !node.is_empty() => self.hinfo(hop, HINFO_TTL_S),
+            None => self.no_data(hop, node.zone()),
         }
     }
 
-    fn service(&mut self, hop: &Hop<'_>, zone: Zone<'_>, node: Node<'_>, service: &ServiceView<'_>) -> Next {
+    fn service(&mut self, hop: &Hop<'_>, node: Node<'_>, service: &ServiceView<'_>) {
         let qtype = self.query.qtype();
         if qtype == rtype::ANY && !service.may_answer(rtype::CNAME) {
-            self.hinfo(hop, HINFO_TTL_S);
-            return None;
+            return self.hinfo(hop, HINFO_TTL_S);
         }
         if !service.may_answer(qtype) {
-            match node.rrset(qtype) {
-                Some(rrset) => {
-                    self.require(hop.owner(), &rrset);
-                    self.add_targets(&rrset);
-                }
-                None => self.service_no_data(hop, zone, service, false),
-            }
-            return None;
+            return match node.rrset(qtype) {
+                Some(rrset) => self.data(hop, &rrset),
+                None => self.service_no_data(hop, node.zone(), service, false),
+            };
         }
-        let located = service.locate(self.client);
-        self.told.scope = self.told.scope.max(located.scope);
-        let Some(choice) = service.choose(located, self.client, self.asked.random) else {
-            self.told.ede = Some(Ede { code: ede::OTHER, text: NO_ENDPOINT });
-            self.service_no_data(hop, zone, service, true);
-            return None;
+        let located = service.locate(*self.client);
+        self.opt.scope = self.opt.scope.max(located.scope);
+        let Some(choice) = service.choose(located, *self.client, self.asked.random) else {
+            self.opt.ede = Some(Ede { code: ede::OTHER, text: NO_ENDPOINT });
+            return self.service_no_data(hop, node.zone(), service, true);
         };
         if let Some(cname) = choice.cname() {
             return self.follow(hop, &cname);
@@ -223,9 +199,17 @@ impl Resolution<'_, '_> {
             Some(rrset) => self.require(hop.owner(), &rrset),
             // Another choice would be a name: the HINFO holds no longer than this one.
             None if qtype == rtype::ANY => self.hinfo(hop, choice.ttl().min(HINFO_TTL_S)),
-            None => self.service_no_data(hop, zone, service, true),
+            None => self.service_no_data(hop, node.zone(), service, true),
         }
-        None
+    }
+
+    /// Static data of the type that was asked.
+    #[inline]
+    fn data(&mut self, hop: &Hop<'_>, rrset: &RrsetRef<'_>) {
+        self.require(hop.owner(), rrset);
+        if matches!(rrset.rtype, rtype::NS | rtype::MX | rtype::SRV) {
+            self.add_targets(rrset);
+        }
     }
 
     /// True when a CNAME is itself what was asked for, and so not followed (RFC 1034 §3.6.2): ANY is answered
@@ -235,37 +219,39 @@ impl Resolution<'_, '_> {
     }
 
     /// Answers with a CNAME, and goes on at its target unless the CNAME itself was asked for.
-    fn follow(&mut self, hop: &Hop<'_>, cname: &RrsetRef<'_>) -> Next {
+    fn follow(&mut self, hop: &Hop<'_>, cname: &RrsetRef<'_>) {
         self.require(hop.owner(), cname);
         if self.writer.is_truncated() || self.wants_cname() {
-            return None;
+            return;
         }
         self.has_answered = true;
-        let (_, data) = cname.records().next()?;
-        NameBuf::lower_case(rdata::target(rtype::CNAME, data)?)
+        if let Some((_, target)) = cname.records().next() {
+            self.walk_on(hop, target);
+        }
     }
 
     /// RFC 6672 §3.2: the DNAME, the CNAME that follows from it, and on at that one's target.
-    fn dname(&mut self, hop: &Hop<'_>, node: Node<'_>, owner: usize) -> Next {
+    #[inline(never)]
+    fn dname(&mut self, hop: &Hop<'_>, node: Node<'_>, owner: usize) {
         self.set_authoritative();
-        let dname = node.rrset(rtype::DNAME)?;
+        let Some(dname) = node.rrset(rtype::DNAME) else { return };
         if !self.has_met(hop, node) {
             self.require(hop.ancestor(owner), &dname);
         }
         if self.writer.is_truncated() {
-            return None;
+            return;
         }
         self.has_answered = true;
-        let (ttl, data) = dname.records().next()?;
-        let Some(target) = NameBuf::substitute(hop.name, owner, rdata::target(rtype::DNAME, data)?) else {
+        let Some((ttl, target)) = dname.records().next() else { return };
+        let Some(target) = NameBuf::substitute(hop.name, owner, target) else {
             self.writer.set_rcode(rcode::YXDOMAIN);
-            return None;
+            return;
         };
         if self.writer.cname(hop.owner(), target.as_wire(), ttl).is_err() {
             self.writer.truncate();
-            return None;
+        } else if self.query.qtype() != rtype::CNAME {
+            self.walk_on(hop, target.as_wire());
         }
-        if self.query.qtype() == rtype::CNAME { None } else { NameBuf::lower_case(target.as_wire()) }
     }
 
     /// True when the chain has come by this DNAME before: it is in the answer already.
@@ -278,6 +264,7 @@ impl Resolution<'_, '_> {
 
     /// RFC 1034 §4.3.2 step 3b, RFC 9471: the delegation's NS and the addresses without which they could not
     /// be reached.
+    #[inline(never)]
     fn refer(&mut self, hop: &Hop<'_>, zone: Zone<'_>, cut: Node<'_>, owner: usize) {
         let Some(ns) = cut.rrset(rtype::NS) else { return };
         let _ = self.writer.require(Section::Authority, hop.ancestor(owner), &ns, None);
@@ -301,8 +288,9 @@ impl Resolution<'_, '_> {
     }
 
     /// The addresses of what NS, MX and SRV records name, as far as they are static data of ours and fit.
+    #[inline(never)] // most types have none
     fn add_targets(&mut self, rrset: &RrsetRef<'_>) {
-        if !matches!(rrset.rtype, rtype::NS | rtype::MX | rtype::SRV) || self.writer.is_truncated() {
+        if self.writer.is_truncated() {
             return;
         }
         for (_, data) in rrset.records() {
@@ -330,6 +318,7 @@ impl Resolution<'_, '_> {
         let _ = self.writer.require(Section::Authority, hop.ancestor(skip), soa, Some(ttl));
     }
 
+    #[inline(never)]
     fn hinfo(&mut self, hop: &Hop<'_>, ttl: u32) {
         if self.writer.record(Section::Answer, hop.owner(), rtype::HINFO, class::IN, ttl, HINFO).is_err() {
             self.writer.truncate();
@@ -346,6 +335,6 @@ impl Resolution<'_, '_> {
 
     fn refuse(&mut self, why: Ede) {
         self.writer.set_rcode(rcode::REFUSED);
-        self.told.ede = Some(why);
+        self.opt.ede = Some(why);
     }
 }

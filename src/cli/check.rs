@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::alias::Destination;
-use super::{ask, noticing, show, what_if};
+use super::{noticing, show};
 use crate::config::{self, Expect, PolicyTest};
 use crate::control::{self, Load, Paths};
 use crate::diag::{self, Diagnostic, Format};
+use crate::explain::alias::Destination;
+use crate::explain::{self, what_if};
 use crate::limits;
 use crate::model::{DatacenterIx, Generation, PolicySet};
 use crate::table::{Base, RoutingTable};
@@ -178,8 +179,8 @@ fn outcome(table: &RoutingTable, test: &PolicyTest) -> Result<Got, Box<dyn std::
     let service = destination.service();
     // An alias of a service is asked through, as a resolver does; what any other alias gives stands in one reply.
     let question = if service.is_some() { destination.last() } else { &test.question };
-    for random in ask::randoms(table, service, test.client) {
-        let reply = ask::ask(table, question, test.rtype, test.client, random)?;
+    for random in explain::randoms(table, service, test.client) {
+        let reply = explain::ask(table, question, test.rtype, test.client, random)?;
         got.rcode = reply.rcode.into();
         got.is_empty &= reply.answers.is_empty();
         got.addresses.extend(reply.addresses().iter().map(ToString::to_string));

@@ -3,17 +3,22 @@
 //! Exit codes are part of the outward contract: 0 done, 1 refused or failed, 2 wrong usage; commands say
 //! what else they use.
 
-mod alias;
-mod ask;
+pub mod api_door;
 pub mod check;
+mod client;
+pub mod demo;
 pub mod explain;
+pub mod failback;
 pub mod geo;
 mod greeting;
+pub mod history;
 mod noticing;
+pub mod observe;
 pub mod schema;
 pub mod serve;
 mod show;
-mod what_if;
+pub mod status;
+pub mod token;
 
 use std::process::ExitCode;
 
@@ -40,6 +45,18 @@ enum Command {
     Check(check::CheckArgs),
     /// Say what a client gets for a name, and why.
     Explain(explain::ExplainArgs),
+    /// What waits for you, and how data centres, services and health stand.
+    Status(status::StatusArgs),
+    /// Let clients come back to a data centre that they left because it was down.
+    Failback(failback::FailbackArgs),
+    /// Look from here, and tell nodes elsewhere what is seen.
+    Observe(observe::ObserveArgs),
+    /// The audit log: orders, and what health did by itself.
+    History(history::HistoryArgs),
+    /// Make a stand-in data centre of the demo misbehave.
+    Demo(demo::DemoArgs),
+    /// Make, list and revoke tokens for the API.
+    Token(token::TokenArgs),
     /// Look into, build and convert GeoIP databases.
     Geo(geo::GeoArgs),
     /// Print the JSON Schema of a file format, for editors.
@@ -54,6 +71,12 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Failback(args)) => failback::run(&args),
+        Some(Command::Observe(args)) => observe::run(&args),
+        Some(Command::History(args)) => history::run(&args),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
         Some(Command::Geo(args)) => geo::run(&args),
         Some(Command::Schema(args)) => schema::run(&args),
     }

@@ -52,7 +52,7 @@ mapping! {
         /// Falls longer ago than this are forgotten.
         flap_window: At<Lasting<1_000, DAY_MS>> = "10m",
         /// Probes under way at once, in all.
-        concurrency: At<Whole<1, { limits::PROBES_IN_FLIGHT_MAX as u64 }>> = "8192",
+        concurrency: At<Whole<1, { limits::PROBES_IN_FLIGHT_MAX as u64 }>> = "32768",
     }
 }
 

@@ -45,7 +45,7 @@ mod yaml;
 #[cfg(test)]
 mod format_tests;
 
-pub use api::{Api, ApiTls, Call, Grant, Role};
+pub use api::{Api, ApiTls};
 pub use dir::{Listing, read_dir, read_file};
 pub use policy::load_policies;
 pub use policy_test::{Expect, PolicyTest};

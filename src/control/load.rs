@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::{self, PolicyTest};
 use crate::diag::Diagnostic;
 use crate::geo::{self, Atlas, Database};
+use crate::health::{Registry, Targets, TooManyTargets};
 use crate::limits;
 use crate::model::{Name, PolicySet, Settings};
 use crate::table::{Base, Files};
@@ -73,7 +74,18 @@ pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
     let (base, more) = Base::build(Files { policy, zones, atlas, settings: settings.clone(), ns_required });
     // A master file that was refused covers its services all the same: that it is missing is not their mistake.
     found.extend(more.into_iter().filter(|found| has_all_zones || !FOR_WANT_OF_A_ZONE.contains(&found.code)));
+    let watched =
+        base.as_ref().map(|base| Targets::of(base.policy(), &settings.health, None, &mut Registry::default()));
+    let too_many = watched.and_then(Result::err);
+    found.extend(too_many.map(too_many_targets));
+    let is_good = is_good && too_many.is_none();
     Load { base: base.filter(|_| is_good), has_geoip, tests, found }
+}
+
+/// Files that want more probed than one node can.
+pub(super) fn too_many_targets(error: TooManyTargets) -> Diagnostic {
+    Diagnostic::error("too-many-targets", error.to_string())
+        .help("checks that do not depend on the service's name are made once for all services: give them a `host`")
 }
 
 /// Reports files of health checks that are not there or may not be read. They are read again when they change,

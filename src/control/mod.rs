@@ -1,18 +1,48 @@
 //! The single writer.
 //!
-//! Everything that changes what is served comes here as an event, one at a time: reload now, health and
-//! orders to come. Control owns the inputs, compiles the next table, and publishes it with the next
-//! generation number. Nothing outside this room can publish.
+//! Everything that changes what is served comes here as an event, one at a time: reloads, health, reports of other
+//! observers, orders, the passing of time. Control owns the inputs, compiles the next table, and publishes it with
+//! the next generation number. Nothing outside this room can publish.
 //!
 //! - [`load`] reads files into a base: all findings at once, and no base when one of them is an error.
-//! - [`Control`] is the writer. It runs on a thread of its own, so compiling starves nobody.
+//! - [`crate::health::Targets`] says what is watched, [`Eyes`] watch it; [`crate::health::Verdicts`] says what is up; `moves` keeps latches; `entries`
+//!   judges the conditions of tiers. All are pure.
+//! - [`Control`] is the writer. It runs on a thread of its own, so compiling starves nobody; [`Handle`] talks to it.
+//! - [`Status`] is what it tells everyone who looks; a [`Keeper`] stores what should outlive the process: [`Stored`],
+//!   of a [`Memory`].
 //!
 //! # Invariants
 //! - Bad input never replaces good state: a reload with an error changes nothing and says why.
-//! - A published generation is larger than every one before it.
+//! - A published generation is larger than every one before it, also across restarts.
+//! - Health that waits is one event, however much it is, and a storm of it is a few generations (`pace`); an order is
+//!   one generation of its own.
+//! - Nothing here waits for a disk, but a reload for the files that it reads.
 
+mod entries;
+mod event;
+mod eyes;
+mod handle;
+mod keep;
 mod load;
+mod moves;
+mod pace;
+mod reports;
+mod scene;
+mod status;
+mod stored;
+mod story;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
+pub use entries::KeptEntry;
+pub use event::{Event, LatchName, Order, OrderRefused, Ordered, Reloaded, Report, Reported};
+pub use eyes::{Eyes, Watch};
+pub use handle::{Handle, Unanswered};
+pub use keep::{Forgetful, Keeper, KeptAddress, Noted, Restored, Snapshot};
 pub use load::{Load, Paths, load};
-pub use writer::{Control, Event, Reloaded};
+pub use moves::KeptLatch;
+pub use status::{AddressStatus, Blindness, LatchStatus, Moved, NotProbed, ReportStatus, Status, WaitingTier};
+pub use stored::{Memory, Stored};
+pub use writer::{Control, Flow, Seams};

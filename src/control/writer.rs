@@ -1,45 +1,80 @@
 //! The writer: events in, tables out.
+//!
+//! [`Control::handle`] is a state machine: what happened and when go in; a table, a [`Status`], a [`Snapshot`], the
+//! engine's targets and the replies come out. [`Control::run`] drives it with real clocks. An event goes
+//!
+//! ```text
+//! event ─▶ evidence, orders ─▶ verdicts ─▶ of the services touched: entry conditions ⇄ latches ─▶ facts
+//!                                                     │ nothing is another: no new generation
+//!                                                     └▶ recompile the chunks touched ─▶ publish ─▶ status, keeper
+//! ```
 
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::load::{Load, Paths, load};
+use super::entries::{Entries, KeptEntry};
+use super::event::{Event, LatchName, Order, OrderRefused, Ordered, Reloaded, Reported};
+use super::eyes::{Eyes, remembering};
+use super::handle::{Handle, Inbox};
+use super::keep::{Forgetful, Keeper, KeptAddress, Restored, Snapshot};
+use super::load::{Load, Paths, load, too_many_targets};
+use super::moves::{LatchKey, Latches};
+use super::pace::Pace;
+use super::scene::Scene;
+use super::status::{AddressStatus, Blindness, Moved, NotProbed, Now, ReportStatus, Status, Watching};
+use super::{reports, story};
 use crate::diag::Diagnostic;
-use crate::model::{Facts, Generation, Settings};
-use crate::table::{Base, Publisher, RoutingTable, Subscription};
+use crate::health::{Registry, Targets, TooManyTargets, Transition, Verdicts};
+use crate::limits;
+use crate::model::{Facts, Generation, Moment, NamedDatacenters, PolicySet, ServiceIx, Settings, resolve_datacenter};
+use crate::table::{Base, Publisher, RoutingTable, Subscription, standings};
 
 /// How long a publication may take to reach every reader before that is worth a warning.
 const EVERYWHERE_WITHIN: Duration = Duration::from_millis(10);
 
 /// While old tables are held by readers at rest, this long to the next look whether they have let go. UDP workers
 /// wake once a second.
-const RECLAIM_EVERY: Duration = Duration::from_secs(1);
+pub(super) const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 
-/// Something that may change what is served.
+/// How often entry conditions and latches of one service are weighed against each other in one event: a tier that
+/// opens may end a latch, and what that changes may close another. Two turns settle whatever policies say; what a
+/// further one would change waits for the next event.
+const TURNS_MAX: usize = 4;
+
+/// With what control begins, besides files.
 #[derive(Debug)]
-pub enum Event {
-    /// Read all files again. The outcome goes to `reply`.
-    Reload {
-        /// Who waits for it.
-        reply: SyncSender<Reloaded>,
-    },
-    /// End.
-    Stop,
+pub struct Seams {
+    /// Who watches; `None`: nobody, and everything is up.
+    pub eyes: Option<Eyes>,
+    /// Who stores what should survive.
+    pub keeper: Box<dyn Keeper>,
+    /// What was stored.
+    pub restored: Restored,
+    /// The origin of every [`Moment`] in this process.
+    pub origin: Instant,
 }
 
-/// What came of a reload.
-#[derive(Debug)]
-pub struct Reloaded {
-    /// The generation that serves now: a new one, or after an error the old one.
-    pub generation: Generation,
-    /// False: an error; nothing has changed.
-    pub is_new: bool,
-    /// Errors and warnings.
-    pub found: Vec<Diagnostic>,
-    /// How long reading and compiling took.
-    pub took: Duration,
+impl std::fmt::Debug for dyn Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+impl Default for Seams {
+    fn default() -> Seams {
+        Seams { eyes: None, keeper: Box::new(Forgetful), restored: Restored::default(), origin: Instant::now() }
+    }
+}
+
+/// Whether there is more to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// There is.
+    Continue,
+    /// Control has been told to stop.
+    Stop,
 }
 
 /// The single writer.
@@ -49,15 +84,113 @@ pub struct Control {
     settings: Settings,
     ns_required: bool,
     publisher: Publisher,
-    facts: Arc<Facts>,
+    base: Arc<Base>,
+    generation: Generation,
+    /// A panic cut an event short: the next one looks at everything.
+    pub(super) is_behind: bool,
+    /// What orders say. Health, latches and entries are put in for each table.
+    pub(super) orders: Facts,
+    verdicts: Verdicts,
+    latches: Latches,
+    entries: Entries,
+    registry: Registry,
+    not_probed: NotProbed,
+    pace: Pace,
+    /// What health has changed, and no table says yet; and when one may.
+    waiting: Option<(Moment, Changes)>,
+    seams: Seams,
+    inbox: Inbox,
+    blindness: Option<Blindness>,
+    moves: Arc<VecDeque<Moved>>,
+    moves_total: u64,
+    kept_addresses: Vec<Arc<[KeptAddress]>>,
+    address_statuses: Vec<Arc<[AddressStatus]>>,
+    report_statuses: Vec<Arc<[ReportStatus]>>,
+    targets: Watching,
+    published_at: SystemTime,
+}
+
+/// What an event has changed so far.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Services whose verdicts, entries or latches must be looked at.
+    touched: BTreeSet<ServiceIx>,
+    transitions: Vec<Transition>,
+    /// Whether some fact of theirs is another already.
+    is_new: bool,
+    /// Why, when it is not health.
+    why: Option<String>,
 }
 
 impl Control {
-    /// Publishes the first table, from `base`.
+    /// Publishes the first table, from `base`. Nobody watches: everything is up.
     pub fn new(paths: Paths, settings: Settings, ns_required: bool, base: &Arc<Base>) -> Control {
-        let facts = Arc::new(Facts::all_up());
-        let first = RoutingTable::compile(base, Arc::clone(&facts), Generation(1));
-        Control { paths, settings, ns_required, publisher: Publisher::new(first), facts }
+        Control::with(paths, settings, ns_required, base, Seams::default())
+    }
+
+    /// The same, with eyes and a memory; begins at the origin of the seams' clock.
+    pub fn with(paths: Paths, settings: Settings, ns_required: bool, base: &Arc<Base>, seams: Seams) -> Control {
+        let now = Moment(seams.origin.elapsed());
+        Control::with_at(now, SystemTime::now(), (paths, settings, ns_required), base, seams)
+    }
+
+    /// The same at any time.
+    pub fn with_at(
+        now: Moment,
+        wall: SystemTime,
+        (paths, settings, ns_required): (Paths, Settings, bool),
+        base: &Arc<Base>,
+        mut seams: Seams,
+    ) -> Control {
+        let restored = std::mem::take(&mut seams.restored);
+        let generation = restored.generation;
+        let orders = Facts { revision: restored.revision, ..Facts::all_up() };
+        // Nobody can look before the first table is published, below.
+        let publisher = Publisher::new(RoutingTable::empty());
+        let status = story::nothing_yet(base, seams.eyes.is_some());
+        let inbox = Inbox::new(status, publisher.subscription());
+        let mut control = Control {
+            paths,
+            settings,
+            ns_required,
+            publisher,
+            base: Arc::clone(base),
+            generation,
+            is_behind: false,
+            orders,
+            verdicts: Verdicts::new(),
+            latches: Latches::default(),
+            entries: Entries::default(),
+            registry: Registry::default(),
+            not_probed: NotProbed::default(),
+            pace: Pace::new(),
+            waiting: None,
+            seams,
+            inbox,
+            blindness: None,
+            moves: Arc::default(),
+            moves_total: 0,
+            kept_addresses: Vec::new(),
+            address_statuses: Vec::new(),
+            report_statuses: Vec::new(),
+            targets: Watching::default(),
+            published_at: wall,
+        };
+        control.latches.load(restored.latches, base.policy(), now, wall);
+        let now = Now { moment: now, wall };
+        // Loading has refused files that ask for too much, so this is not met; and if it were, what nobody watches is
+        // not known, which serves.
+        let targets = control.targets(base).unwrap_or_else(|error| {
+            tracing::error!("nothing is watched: {error}");
+            Targets::default()
+        });
+        control.look_at(&PolicySet::default(), &targets, &restored.entered, now);
+        let known = reports::known(base, &restored.health);
+        control.verdicts.remember(base.policy(), known, now.moment);
+        control.tell_eyes(&targets);
+        let all = control.all_services();
+        control.finish(Changes { touched: all, is_new: true, ..Changes::default() }, now);
+        control
     }
 
     /// For the readers of what it publishes.
@@ -65,31 +198,176 @@ impl Control {
         self.publisher.subscription()
     }
 
+    /// How the rest of the program talks to it.
+    pub fn talk(&self) -> Handle {
+        self.inbox.handle()
+    }
+
     /// The table that serves now.
     pub fn current(&self) -> Arc<RoutingTable> {
         self.publisher.current()
     }
 
-    /// Works until [`Event::Stop`], or until nobody can send events any more.
-    pub fn run(mut self, events: &Receiver<Event>) {
+    /// How it all stands.
+    pub fn status(&self) -> Arc<Status> {
+        self.inbox.status()
+    }
+
+    /// Works until [`Event::Stop`].
+    pub fn run(mut self) {
         loop {
-            let event = match self.patience() {
-                Some(patience) => events.recv_timeout(patience),
-                None => events.recv().map_err(RecvTimeoutError::from),
-            };
-            match event {
-                // Who asked may have gone; the reload counts all the same.
-                Ok(Event::Reload { reply }) => drop(reply.send(self.reload())),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            let patience = self.patience(self.now());
+            for event in self.inbox.next(patience) {
+                let Now { moment, wall } = self.now();
+                match catch_unwind(AssertUnwindSafe(|| self.handle(moment, wall, event))) {
+                    Ok(Flow::Continue) => {}
+                    Ok(Flow::Stop) => return,
+                    Err(_) => {
+                        tracing::error!("an event panicked: a defect of Meridian, please report it; the table stays");
+                        self.is_behind = true;
+                    }
+                }
             }
         }
     }
 
-    /// Frees what can be freed; says how long to wait before the next try, if anything is left. A table may be
-    /// large: it should not wait for the next event, which may be weeks away.
-    fn patience(&mut self) -> Option<Duration> {
-        (self.publisher.reclaim() > 0).then_some(RECLAIM_EVERY)
+    pub(super) fn now(&self) -> Now {
+        Now { moment: Moment(self.seams.origin.elapsed()), wall: SystemTime::now() }
+    }
+
+    /// Frees what can be freed; says how long to wait for events at most: until time itself changes something, or
+    /// until the next try to free. A table may be large: it should not wait for the next event, which may be weeks
+    /// away.
+    pub(super) fn patience(&mut self, now: Now) -> Option<Duration> {
+        let reclaim = (self.publisher.reclaim() > 0).then_some(RECLAIM_EVERY);
+        let wake = self.next_wake().map(|at| at.since(now.moment));
+        reclaim.into_iter().chain(wake).min()
+    }
+
+    /// When time itself will change something: [`Event::Tick`] then.
+    pub fn next_wake(&self) -> Option<Moment> {
+        let paced = self.waiting.as_ref().map(|(at, _)| *at);
+        let wakes = [paced, self.verdicts.next_wake(), self.latches.next_wake(), self.entries.next_wake()];
+        wakes.into_iter().flatten().min()
+    }
+
+    /// Takes in what happened, at a time that is not before that of the event before.
+    pub fn handle(&mut self, now: Moment, wall: SystemTime, event: Event) -> Flow {
+        let now = Now { moment: now, wall };
+        // What waited for this moment comes first: an event finds the world as it is.
+        let mut changes = self.let_time_pass(now);
+        match event {
+            Event::Stop => return Flow::Stop,
+            Event::Tick => self.finish_in_turn(changes, now),
+            Event::Reload { reply } => {
+                self.finish(changes, now);
+                // Who asked may have gone; the reload counts all the same.
+                drop(reply.send(self.reload_with(load, now)));
+            }
+            Event::Health(states) => {
+                for (key, check) in states.iter().flat_map(|(target, _)| self.verdicts.users(*target)) {
+                    changes.touched.insert(key.service);
+                    changes.touched.extend(self.entries.asking_for(*check));
+                }
+                let transitions = self.verdicts.observe(self.base.policy(), &states, now.moment);
+                changes.add(transitions);
+                self.finish_in_turn(changes, now);
+            }
+            Event::Blindness(blindness) => {
+                let keeper = &*self.seams.keeper;
+                story::tell_blindness(self.blindness.as_ref(), blindness.as_ref(), self.generation, keeper);
+                self.blindness = blindness;
+                self.finish_in_turn(changes, now);
+            }
+            Event::Report { batch, reply } => {
+                let (found, mut refused) = reports::resolve(&self.base, batch);
+                for (_, report) in &found {
+                    changes.touched.insert(report.key.service);
+                    changes.touched.extend(self.entries.asking_for(report.key.check));
+                }
+                let mut taken: BTreeSet<usize> = found.iter().map(|(at, _)| *at).collect();
+                for (at, report) in found {
+                    let (transitions, surplus) = self.verdicts.report(self.base.policy(), [report], now.moment);
+                    changes.add(transitions);
+                    if surplus > 0 && taken.remove(&at) {
+                        refused.push((at, "too many reports are kept already".into()));
+                    }
+                }
+                self.finish(changes, now);
+                let generation = self.publisher.current().generation();
+                drop(reply.send(Reported { generation, taken: taken.len(), refused }));
+            }
+            Event::Order { order, reply } => {
+                // One generation for the order alone.
+                self.finish(changes, now);
+                drop(reply.send(self.order(order, now)));
+            }
+        }
+        Flow::Continue
+    }
+
+    fn let_time_pass(&mut self, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        if std::mem::take(&mut self.is_behind) {
+            (changes.touched, changes.is_new) = (self.all_services(), true);
+        }
+        changes.add(self.verdicts.tick(self.base.policy(), now.moment));
+        changes.touched.extend(self.latches.due(now.moment));
+        changes.touched.extend(self.entries.due(now.moment));
+        changes
+    }
+
+    fn order(&mut self, order: Order, now: Now) -> Result<Ordered, OrderRefused> {
+        match order {
+            Order::Failback { datacenters, services, actor, reason } => {
+                let policy = self.base.policy();
+                let mut named = BTreeSet::new();
+                for name in datacenters {
+                    match resolve_datacenter(&policy.datacenters, &policy.groups, &name) {
+                        NamedDatacenters::One(datacenter) => drop(named.insert(datacenter)),
+                        NamedDatacenters::Group(group) => named.extend(policy.groups[group].members.iter().copied()),
+                        NamedDatacenters::Unknown => return Err(OrderRefused::UnknownDatacenter(name)),
+                        NamedDatacenters::Ambiguous(candidates) => {
+                            let ids =
+                                candidates.iter().map(|datacenter| policy.datacenters[datacenter.at()].id.clone());
+                            return Err(OrderRefused::AmbiguousDatacenter { name, candidates: ids.collect() });
+                        }
+                    }
+                }
+                if named.is_empty() {
+                    return Err(OrderRefused::NoDatacenter);
+                }
+                let find = |name: &_| {
+                    self.base.service_named(name).ok_or_else(|| OrderRefused::UnknownService(Clone::clone(name)))
+                };
+                let services = services.iter().map(find).collect::<Result<BTreeSet<ServiceIx>, _>>()?;
+                let outcome = self.latches.failback(&named, Some(&services).filter(|services| !services.is_empty()));
+                let touched: BTreeSet<ServiceIx> = outcome.released.iter().map(|(service, ..)| *service).collect();
+                let is_changed = !touched.is_empty();
+                tracing::info!(
+                    actor,
+                    reason,
+                    released = outcome.released.len(),
+                    still_down = outcome.kept.len(),
+                    "failback ordered"
+                );
+                let why = Some(format!("failback ordered by {}", if actor.is_empty() { "somebody" } else { &actor }));
+                let names = |keys: &[LatchKey]| keys.iter().map(|key| self.latch_name(*key)).collect::<Vec<_>>();
+                let (released, kept) = (names(&outcome.released), names(&outcome.kept));
+                self.finish(Changes { touched, is_new: is_changed, why, ..Changes::default() }, now);
+                let generation = self.publisher.current().generation();
+                Ok(Ordered { generation, is_changed, released, kept })
+            }
+        }
+    }
+
+    fn latch_name(&self, (service, region, datacenter): LatchKey) -> LatchName {
+        let policy = self.base.policy();
+        LatchName {
+            service: policy.services[service.at()].name.clone(),
+            region: region.map(|region| policy.regions[region.at()].id.clone()),
+            datacenter: policy.datacenters[datacenter.at()].id.clone(),
+        }
     }
 
     /// Reads all files again and publishes what they say, if there is no error among it.
@@ -97,26 +375,188 @@ impl Control {
     /// A panic on the way is a defect of ours; it becomes an error like one in the files, so that the old table
     /// goes on serving and the next reload may succeed.
     pub fn reload(&mut self) -> Reloaded {
-        self.reload_with(load)
+        self.reload_with(load, self.now())
     }
 
-    fn reload_with(&mut self, load: impl FnOnce(&Paths, &Settings, bool) -> Load) -> Reloaded {
+    pub(super) fn reload_with(&mut self, load: impl FnOnce(&Paths, &Settings, bool) -> Load, now: Now) -> Reloaded {
         let began = Instant::now();
-        let next = Generation(self.publisher.current().generation().0 + 1);
         // Only reads what is ours, so a panic leaves nothing behind half done.
         let made = catch_unwind(AssertUnwindSafe(|| {
             let Load { base, has_geoip, found, .. } = load(&self.paths, &self.settings, self.ns_required);
-            let table = base.map(|base| RoutingTable::compile(&base, Arc::clone(&self.facts), next));
-            (table, has_geoip, found)
+            (base, has_geoip, found)
         }));
-        let (table, has_geoip, found) = made.unwrap_or_else(|_| (None, false, vec![internal()]));
-        let is_new = table.is_some();
-        if let Some(table) = table {
+        let (base, has_geoip, mut found) = made.unwrap_or_else(|_| (None, false, vec![internal()]));
+        let ready = base.and_then(|base| match self.targets(&base) {
+            Ok(targets) => Some((base, targets)),
+            Err(error) => {
+                found.push(too_many_targets(error));
+                None
+            }
+        });
+        let is_new = ready.is_some();
+        if let Some((base, targets)) = ready {
             self.paths.geoip_required |= has_geoip;
-            self.publish(table);
+            self.take_over(base, &targets, now);
         }
         let generation = self.publisher.current().generation();
         Reloaded { generation, is_new, found, took: began.elapsed() }
+    }
+
+    /// Goes over to other files: everything that is known stays with what has the same name.
+    fn take_over(&mut self, base: Arc<Base>, targets: &Targets, now: Now) {
+        let old = std::mem::replace(&mut self.base, base);
+        let entered = self.entries.kept(old.policy());
+        self.latches.carry(old.policy(), self.base.policy(), now.moment, now.wall);
+        self.look_at(old.policy(), targets, &entered, now);
+        self.tell_eyes(targets);
+        (self.kept_addresses, self.address_statuses) = (Vec::new(), Vec::new());
+        let changes = Changes { touched: self.all_services(), is_new: true, ..Changes::default() };
+        self.finish(changes, now);
+    }
+
+    /// What is to be watched of `base`; nothing when nobody watches.
+    fn targets(&mut self, base: &Base) -> Result<Targets, TooManyTargets> {
+        match &self.seams.eyes {
+            Some(eyes) => {
+                let settings = &base.settings().health;
+                Targets::of(base.policy(), settings, eyes.stand_ins.as_ref(), &mut self.registry)
+            }
+            None => Ok(Targets::default()),
+        }
+    }
+
+    /// Goes over to what the files that serve now want watched.
+    fn look_at(&mut self, old: &PolicySet, targets: &Targets, entered: &[KeptEntry], now: Now) {
+        let policy = self.base.policy();
+        if self.seams.eyes.is_some() {
+            self.verdicts.load(old, policy, targets.of.clone(), &self.base.settings().health, now.moment);
+            self.targets = Arc::new(targets.of.clone());
+        }
+        self.entries.load(entered, policy, targets.of.keys().copied());
+        self.not_probed = Arc::new(targets.refused.clone());
+    }
+
+    fn tell_eyes(&mut self, targets: &Targets) {
+        if let Some(eyes) = &mut self.seams.eyes {
+            (eyes.watch)(remembering(targets, self.base.policy(), &self.verdicts));
+        }
+    }
+
+    fn all_services(&self) -> BTreeSet<ServiceIx> {
+        (0..self.base.policy().services.len()).map(ServiceIx::from_at).collect()
+    }
+
+    /// The same as [`Control::finish`], when health's next turn has come; until then it waits, and is taken along by
+    /// whatever comes first.
+    fn finish_in_turn(&mut self, changes: Changes, now: Now) {
+        let has_waited = self.waiting.is_some();
+        let turn = self.pace.next(now.moment);
+        if turn > now.moment && (has_waited || !changes.is_empty()) {
+            let (_, waiting) = self.waiting.get_or_insert_with(|| (turn, Changes::default()));
+            waiting.join(changes);
+            return;
+        }
+        let before = self.generation;
+        self.finish(changes, now);
+        if self.generation != before {
+            self.pace.spend(now.moment);
+        }
+    }
+
+    /// Weighs what was touched, publishes a table if anything is another, and tells everyone.
+    fn finish(&mut self, changes: Changes, now: Now) {
+        let mut all = self.waiting.take().map(|(_, waiting)| waiting).unwrap_or_default();
+        all.join(changes);
+        let mut changes = all;
+        changes.touched.extend(changes.transitions.iter().map(|transition| transition.key.service));
+        let mut story = story::Story::default();
+        let mut facts = self.facts();
+        if self.seams.eyes.is_some() {
+            changes.is_new |= self.weigh(&changes.touched, &mut facts, &mut story, now);
+        }
+        changes.is_new |= !changes.transitions.is_empty();
+        let before = self.publisher.current();
+        if changes.is_new {
+            self.generation = Generation(self.generation.0 + 1);
+            self.published_at = now.wall;
+            let facts = Arc::new(self.facts());
+            match Arc::ptr_eq(before.base(), &self.base) {
+                true => {
+                    let table = before.recompile(facts, &changes.touched, self.generation);
+                    self.note_moves(&before, &table, &changes, now);
+                    self.publish(table);
+                }
+                // Other files: `meridian diff` compares what they serve.
+                false => self.publish(RoutingTable::compile(&self.base, facts, self.generation)),
+            }
+        }
+        drop(before);
+        self.publisher.reclaim();
+        story.tell(self.base.policy(), &changes.transitions, self.generation, &*self.seams.keeper);
+        self.tell(&changes, now);
+    }
+
+    /// Of the next table. When nobody watches, everything is up, and no condition is judged.
+    fn facts(&self) -> Facts {
+        let latches = self.latches.facts();
+        match self.seams.eyes.is_some() {
+            true => Facts {
+                health: self.verdicts.health().clone(),
+                latches,
+                entries: self.entries.facts(),
+                ..self.orders.clone()
+            },
+            false => Facts { latches, ..self.orders.clone() },
+        }
+    }
+
+    /// Entry conditions and latches of the services touched, until they agree; true when one is another.
+    fn weigh(&mut self, touched: &BTreeSet<ServiceIx>, facts: &mut Facts, story: &mut story::Story, now: Now) -> bool {
+        let base = Arc::clone(&self.base);
+        let scene = Scene::new(&base);
+        let before = self.publisher.current();
+        let since = (Some(&*before).filter(|before| Arc::ptr_eq(before.base(), &base)), now.moment, now.wall);
+        let mut is_new = false;
+        for &ix in touched {
+            let standings = standings(scene.service(ix), ix, facts);
+            let has_doors = self.entries.concern(ix);
+            for _ in 0..TURNS_MAX {
+                if has_doors && self.entries.judge(&scene, &self.verdicts, ix, &standings, now.moment) {
+                    is_new = true;
+                    facts.entries.extend(self.entries.of_service(ix));
+                }
+                let settled = self.latches.settle(&scene, ix, &standings, facts, has_doors, since);
+                is_new |= !settled.latched.is_empty() || !settled.released.is_empty();
+                let has_moved = has_doors && self.entries.note(scene.policy(), ix, &settled.chosen);
+                story.add(scene.policy(), settled, &self.latches);
+                if !has_moved {
+                    break;
+                }
+            }
+        }
+        is_new
+    }
+
+    /// Notes whose clients the next table moves. While doors wait for the first round of probes there are no clients:
+    /// what comes up one by one moves nobody.
+    fn note_moves(&mut self, before: &RoutingTable, after: &RoutingTable, changes: &Changes, now: Now) {
+        let is_waited_for = !self.inbox.status().is_first_round_complete && self.seams.eyes.is_some();
+        if is_waited_for && now.moment.0 < self.base.settings().health.startup_wait {
+            return;
+        }
+        let mut found = Vec::new();
+        for &ix in &changes.touched {
+            found.extend(story::moves(&self.base, before, after, ix, changes.why.as_deref(), now));
+        }
+        if found.is_empty() {
+            return;
+        }
+        self.moves_total += found.len() as u64;
+        story::tell_moves(&found, &*self.seams.keeper);
+        let moves = Arc::make_mut(&mut self.moves);
+        moves.extend(found);
+        let surplus = moves.len().saturating_sub(limits::MOVES_KEPT);
+        moves.drain(..surplus);
     }
 
     fn publish(&mut self, table: RoutingTable) {
@@ -131,76 +571,80 @@ impl Control {
             std::thread::yield_now();
         }
     }
+
+    /// Publishes the status, and hands what should survive to the keeper.
+    fn tell(&mut self, changes: &Changes, now: Now) {
+        let services = self.base.policy().services.len();
+        let blocks = services.div_ceil(limits::CHUNK_SERVICES);
+        let is_first = self.address_statuses.len() != blocks;
+        let stale: BTreeSet<usize> = match is_first {
+            true => (0..blocks).collect(),
+            false => changes.touched.iter().map(|service| service.at() / limits::CHUNK_SERVICES).collect(),
+        };
+        if is_first {
+            self.address_statuses = vec![Arc::default(); blocks];
+            self.report_statuses = vec![Arc::default(); blocks];
+            self.kept_addresses = vec![Arc::default(); blocks];
+        }
+        for block in stale {
+            let first = block * limits::CHUNK_SERVICES;
+            let services = ServiceIx::from_at(first)..ServiceIx::from_at(first + limits::CHUNK_SERVICES);
+            self.report_statuses[block] = story::reports(&self.verdicts, services.clone(), now);
+            let (statuses, kept) = story::addresses(self.base.policy(), &self.verdicts, services, now);
+            self.address_statuses[block] = statuses;
+            if *self.kept_addresses[block] != *kept {
+                self.kept_addresses[block] = kept;
+            }
+        }
+        let table = self.publisher.current();
+        let parts = story::Parts {
+            table: &table,
+            base: &self.base,
+            verdicts: &self.verdicts,
+            latches: &self.latches,
+            entries: &self.entries,
+            is_watching: self.seams.eyes.is_some(),
+            blindness: self.blindness.clone(),
+            not_probed: Arc::clone(&self.not_probed),
+            moves: (Arc::clone(&self.moves), self.moves_total),
+            addresses: self.address_statuses.clone(),
+            targets: Arc::clone(&self.targets),
+            reports: self.report_statuses.clone(),
+            published_at: self.published_at,
+        };
+        self.inbox.publish(parts.status(now));
+        if changes.is_new {
+            self.seams.keeper.keep(&Snapshot {
+                generation: table.generation(),
+                revision: table.revision(),
+                latches: self.latches.kept(self.base.policy()).into(),
+                entered: self.entries.kept(self.base.policy()).into(),
+                addresses: self.kept_addresses.clone(),
+            });
+        }
+    }
+}
+
+impl Changes {
+    fn add(&mut self, transitions: Vec<Transition>) {
+        self.transitions.extend(transitions);
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.is_new && self.touched.is_empty() && self.transitions.is_empty()
+    }
+
+    /// Takes in later ones.
+    fn join(&mut self, Changes { touched, transitions, is_new, why }: Changes) {
+        self.touched.extend(touched);
+        self.transitions.extend(transitions);
+        self.is_new |= is_new;
+        self.why = why.or(self.why.take());
+    }
 }
 
 /// What is found when the program itself is at fault.
 fn internal() -> Diagnostic {
     Diagnostic::error("internal", "reading or compiling the files panicked: a defect of Meridian, not of the files")
         .help("please report it, with the message of the panic in the log and the files if you can")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    /// A control whose base nobody else holds, and how to see that base go.
-    fn control(dir: &std::path::Path) -> (Control, std::sync::Weak<Base>) {
-        let paths = Paths { zones: dir.to_owned(), geoip: Vec::new(), geoip_if_present: true, geoip_required: false };
-        let base = Arc::new(Base::empty());
-        let control = Control::new(paths, Settings::default(), false, &base);
-        (control, Arc::downgrade(&base))
-    }
-
-    #[test]
-    fn an_old_base_is_freed_without_another_event_once_its_last_reader_moves_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut control, old) = control(dir.path());
-        let mut reader = control.subscription().reader().unwrap();
-        reader.work();
-        reader.rest();
-        let reloaded = control.reload();
-        assert!(reloaded.is_new, "{:?}", reloaded.found);
-        assert_eq!(control.patience(), Some(RECLAIM_EVERY), "a reader at rest holds the old table");
-        assert!(old.upgrade().is_some());
-
-        let (events, inbox) = mpsc::channel();
-        let writer = std::thread::spawn(move || control.run(&inbox));
-        reader.work();
-        reader.rest();
-        // Reached only when the test fails.
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while old.strong_count() > 0 {
-            assert!(Instant::now() < deadline, "the old base is still held");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        events.send(Event::Stop).unwrap();
-        writer.join().unwrap();
-    }
-
-    #[test]
-    fn with_nothing_to_free_it_waits_for_events_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut control, old) = control(dir.path());
-        assert_eq!(control.patience(), None);
-        assert!(control.reload().is_new);
-        assert_eq!((control.patience(), old.strong_count()), (None, 0), "no reader ever held it");
-    }
-
-    #[test]
-    fn a_panic_in_a_reload_changes_nothing_and_the_next_one_works() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut control, old) = control(dir.path());
-        let reloaded = control.reload_with(|_, _, _| panic!("a defect, for this test"));
-        assert_eq!((reloaded.generation, reloaded.is_new), (Generation(1), false));
-        assert_eq!(
-            reloaded.found.iter().map(|found| (found.code, found.is_error())).collect::<Vec<_>>(),
-            [("internal", true)]
-        );
-        assert_eq!(control.current().generation(), Generation(1));
-        assert!(old.upgrade().is_some(), "the old table goes on serving");
-        let reloaded = control.reload();
-        assert_eq!((reloaded.generation, reloaded.is_new), (Generation(2), true));
-    }
 }

@@ -10,7 +10,7 @@ mod render;
 
 use std::sync::Arc;
 
-pub use render::{Format, Summary, render};
+pub use render::{Format, Summary, render, to_json};
 
 use crate::model::Origin;
 

@@ -198,7 +198,8 @@ fn window(line: &str, column: u32, len: u32) -> Window {
     Window { text: printable(&shown), column: column - u32::try_from(from).unwrap_or(0) }
 }
 
-fn to_json(diagnostic: &Diagnostic) -> Value {
+/// One finding, as programs read it.
+pub fn to_json(diagnostic: &Diagnostic) -> Value {
     let mut object = Map::new();
     object.insert("severity".into(), word(diagnostic.severity).into());
     object.insert("code".into(), diagnostic.code.into());

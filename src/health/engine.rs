@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use super::looks::Looks;
 use super::schedule::{Counters, Due, Schedule};
-use super::sight::{Hold, Sight, Source};
+use super::sight::{Cause, Hold, Sight, Source};
 use super::watch::Watch;
 use super::{Outcome, TargetId};
 use crate::model::{DatacenterId, HealthSettings, Moment, State, TargetSpec};
@@ -51,11 +51,13 @@ pub struct Start {
     pub target: TargetId,
     /// By which its outcome is reported.
     pub number: u64,
+    /// When it was due.
+    pub planned: Moment,
     /// What is done.
     pub spec: Arc<TargetSpec>,
 }
 
-/// A state that is now published.
+/// A state that is now published; or that was remembered, and is confirmed by a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Whose.
@@ -81,6 +83,8 @@ struct Entry {
     is_due: bool,
     /// The probe that starts next follows a spread: the one after it settles the phase.
     is_spread: bool,
+    /// It is remembered from before, and nothing was said of it yet.
+    is_unsaid: bool,
 }
 
 /// Schedules probes and makes states of their results.
@@ -167,14 +171,20 @@ impl Engine {
             .min()
     }
 
-    /// The states published since the last call, in order.
+    /// The states published since the last call, in order. A target whose state is remembered is told of also
+    /// when a result first agrees with that.
     pub fn changes(&mut self) -> std::vec::Drain<'_, Change> {
         self.changes.drain(..)
     }
 
-    /// Falls that are held, if any.
+    /// Falls that are held, if any. Lists them; [`Engine::held`] only counts.
     pub fn hold(&self) -> Option<Hold> {
         self.sight.hold()
+    }
+
+    /// Why falls are held, since when, and how many; `None`: none is.
+    pub fn held(&self) -> Option<(Cause, Moment, usize)> {
+        self.sight.held()
     }
 
     /// What has been done so far.

@@ -309,6 +309,10 @@ impl Sight {
         self.held.contains(&target)
     }
 
+    pub(super) fn held(&self) -> Option<(Cause, Moment, usize)> {
+        self.hold.map(|(cause, since)| (cause, since, self.held.len()))
+    }
+
     pub(super) fn hold(&self) -> Option<Hold> {
         let (cause, since) = self.hold?;
         Some(Hold { cause, since, until: since + self.hold_max, targets: self.held.iter().copied().collect() })

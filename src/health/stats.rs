@@ -171,6 +171,11 @@ impl Stats {
         Some(Percentiles { p50: rank(50)?, p90: rank(90)?, p99: rank(99)? })
     }
 
+    /// Until when the certificate that was last seen is valid.
+    pub(super) fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
     /// The certificate that was last seen, at the time of day `wall`.
     pub(super) fn certificate(&self, warning: Duration, wall: SystemTime) -> Option<Certificate> {
         self.expires.map(|expires| match expires.duration_since(wall) {

@@ -7,7 +7,9 @@
 //!   target: the service's name is there only where Host, `:authority`, SNI or a question takes it.
 //! - `prometheus` is asked at its URL: host and port stay empty, and its query has its variables filled in.
 //!   `external` is asked nowhere: it makes no target, and evidence comes from reporters alone.
-//! - The `when` checks of a tier are made at each address of its endpoints.
+//! - The `when` checks of a tier are made at each address of its endpoints, like their own.
+//! - In a demonstration a [`StandInMap`] has its say instead of the `address_map`: every probe goes to the stand-in of
+//!   its endpoint's data centre, or nowhere.
 //!
 //! A target stands in the data centre of the endpoints that it is for, when that is one; what is asked of a
 //! Prometheus server stands in none, for its answer proves nothing about where it was sent from.
@@ -21,8 +23,8 @@ use std::sync::Arc;
 use super::{Target, TargetId};
 use crate::limits;
 use crate::model::{
-    AddressKey, Check, CheckIx, CheckSpec, Data, DatacenterIx, Endpoint, EndpointIx, HealthSettings, Name, Node,
-    PolicySet, Probe, ProbeHost, RegionIx, Service, ServiceIx, TargetSpec, TlsParams,
+    AddressKey, Check, CheckIx, CheckSpec, Data, DatacenterIx, Endpoint, EndpointIx, HealthSettings, Name, PolicySet,
+    Probe, ProbeHost, Service, ServiceIx, StandInMap, TargetSpec, TlsParams,
 };
 
 #[cfg(test)]
@@ -34,15 +36,6 @@ mod tests;
 pub struct TooManyTargets {
     /// How many.
     pub count: usize,
-}
-
-/// A tier: its service, the region of its route, and its position there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
-pub struct TierKey {
-    pub service: ServiceIx,
-    pub region: Option<RegionIx>,
-    pub tier: u16,
 }
 
 /// The ids of target specs.
@@ -57,10 +50,10 @@ pub struct Registry {
 pub struct Targets {
     /// Distinct, by id ascending. Nothing is remembered of any: that is for who has a memory to fill in.
     pub targets: Vec<Target>,
-    /// Which target watches an address by a check of its endpoint.
+    /// Which target watches an address by a check: of its endpoint, or of a tier that the endpoint is in.
     pub of: BTreeMap<(AddressKey, CheckIx), TargetId>,
-    /// Which targets a `when` check of a tier is watched by: one for each address, or one in all.
-    pub entries: BTreeMap<(TierKey, CheckIx), BTreeSet<TargetId>>,
+    /// What is not probed in this demonstration, and why.
+    pub refused: BTreeMap<(AddressKey, CheckIx), String>,
 }
 
 /// The data centres that a target is for.
@@ -81,6 +74,7 @@ struct Site<'a> {
 struct Building<'a> {
     policy: &'a PolicySet,
     settings: &'a HealthSettings,
+    stand_ins: Option<&'a StandInMap>,
     found: HashMap<Arc<TargetSpec>, (TargetId, Standing)>,
     registry: &'a mut Registry,
     /// Ids from this one on are new.
@@ -89,68 +83,52 @@ struct Building<'a> {
 }
 
 impl Targets {
-    /// Everything that `policy` wants probed.
+    /// Everything that `policy` wants probed; in a demonstration at its stand-ins.
     pub fn of(
         policy: &PolicySet,
         settings: &HealthSettings,
+        stand_ins: Option<&StandInMap>,
         registry: &mut Registry,
     ) -> Result<Targets, TooManyTargets> {
         let first_new = registry.next;
         let (found, targets) = (HashMap::new(), Targets::default());
-        let mut building = Building { policy, settings, found, registry, first_new, targets };
+        let mut building = Building { policy, settings, stand_ins, found, registry, first_new, targets };
         for (at, service) in policy.services.iter().enumerate() {
             let ix = ServiceIx::from_at(at);
+            let tiers = service.policy.all_routes().filter_map(|route| route.tiers.as_ref());
+            let conditions: BTreeSet<(EndpointIx, CheckIx)> = tiers.flat_map(|tiers| tiers.conditions()).collect();
             for (endpoint_ix, endpoint) in service.endpoints() {
-                let site = Site { policy, service, endpoint };
-                building.endpoint(ix, endpoint_ix, site);
+                let asked = conditions.range((endpoint_ix, CheckIx(0))..=(endpoint_ix, CheckIx(u16::MAX)));
+                let asked = asked.map(|(_, check)| *check);
+                let checks: BTreeSet<CheckIx> = endpoint.health.checks().into_iter().chain(asked).collect();
+                building.endpoint(ix, endpoint_ix, &checks, Site { policy, service, endpoint });
             }
-            building.tiers(ix, service);
         }
         building.finish()
     }
 }
 
 impl Building<'_> {
-    fn endpoint(&mut self, service: ServiceIx, ix: EndpointIx, site: Site<'_>) {
-        let checks: BTreeSet<CheckIx> = site.endpoint.health.checks().into_iter().collect();
+    fn endpoint(&mut self, service: ServiceIx, ix: EndpointIx, checks: &BTreeSet<CheckIx>, site: Site<'_>) {
         if checks.is_empty() {
             return;
         }
         for (address, host) in (0_u16..).zip(site.hosts()) {
-            for &check in &checks {
-                if let Some(target) = self.target(check, site, &host) {
-                    let key = AddressKey { service, endpoint: ix, address };
-                    self.targets.of.insert((key, check), target);
+            for &check in checks {
+                let key = (AddressKey { service, endpoint: ix, address }, check);
+                match self.target(check, site, &host) {
+                    Some(Ok(target)) => drop(self.targets.of.insert(key, target)),
+                    Some(Err(why)) => drop(self.targets.refused.insert(key, why)),
+                    None => {}
                 }
             }
         }
     }
 
-    fn tiers(&mut self, ix: ServiceIx, service: &Service) {
-        let policy = self.policy;
-        for route in service.policy.all_routes() {
-            let tiers = route.tiers.iter().flat_map(|tiers| &tiers.members);
-            for (tier, member) in (0_u16..).zip(tiers) {
-                let endpoints = match &member.node {
-                    Node::Endpoint(endpoint) => vec![*endpoint],
-                    Node::Pool(pool) => pool.endpoints(),
-                };
-                for &check in &member.entry.when {
-                    let mut asked = BTreeSet::new();
-                    for &endpoint in &endpoints {
-                        let site = Site { policy, service, endpoint: service.endpoint(endpoint) };
-                        asked.extend(site.hosts().iter().filter_map(|host| self.target(check, site, host)));
-                    }
-                    let key = TierKey { service: ix, region: route.region, tier };
-                    self.targets.entries.insert((key, check), asked);
-                }
-            }
-        }
-    }
-
-    /// The target of a check at one address of an endpoint; `None` when nothing is probed.
-    fn target(&mut self, check: CheckIx, site: Site<'_>, host: &ProbeHost) -> Option<TargetId> {
-        let check: &Check = self.policy.checks.get(check.0 as usize)?;
+    /// The target of a check at one address of an endpoint; `None` when nothing is ever probed, an error in words
+    /// when nothing is in this demonstration.
+    fn target(&mut self, check: CheckIx, site: Site<'_>, host: &ProbeHost) -> Option<Result<TargetId, String>> {
+        let check: &Check = self.policy.checks.get(usize::from(check.0))?;
         let standing = match check.spec.probe {
             Probe::External => return None,
             Probe::Prometheus(_) => Standing::Nowhere,
@@ -158,16 +136,22 @@ impl Building<'_> {
                 Standing::In(site.endpoint.datacenter)
             }
         };
-        let spec = settle(&check.spec, site, host, self.settings);
+        let spec = match self.stand_ins {
+            None => settle(&check.spec, site, host, self.settings),
+            Some(stand_ins) => match stood_in(&check.spec, site, stand_ins) {
+                Ok(spec) => spec,
+                Err(why) => return Some(Err(why)),
+            },
+        };
         if let Some((id, known)) = self.found.get_mut(&spec) {
             if *known != standing {
                 *known = Standing::Nowhere;
             }
-            return Some(*id);
+            return Some(Ok(*id));
         }
         let id = self.registry.id(&spec);
         self.found.insert(Arc::new(spec), (id, standing));
-        Some(id)
+        Some(Ok(id))
     }
 
     fn finish(self) -> Result<Targets, TooManyTargets> {
@@ -245,6 +229,20 @@ impl Site<'_> {
     }
 }
 
+/// Settles where a stand-in answers.
+fn stood_in(check: &Arc<CheckSpec>, site: Site<'_>, stand_ins: &StandInMap) -> Result<TargetSpec, String> {
+    let datacenter = site.policy.datacenters.get(site.endpoint.datacenter.at());
+    let datacenter = datacenter.ok_or("it stands in no data centre")?;
+    let placed = stand_ins.place(&datacenter.id, check)?;
+    Ok(TargetSpec {
+        host: ProbeHost::Address(placed.at.ip()),
+        port: placed.at.port(),
+        service: service_of(&placed.check.probe, site),
+        query: Arc::from(""),
+        check: placed.check,
+    })
+}
+
 /// Settles what depends on service, endpoint and the server's configuration.
 fn settle(check: &Arc<CheckSpec>, site: Site<'_>, own: &ProbeHost, settings: &HealthSettings) -> TargetSpec {
     let empty: Arc<str> = Arc::from("");
@@ -255,9 +253,16 @@ fn settle(check: &Arc<CheckSpec>, site: Site<'_>, own: &ProbeHost, settings: &He
     }
     let host = check.host.as_ref().unwrap_or(own);
     let (host, port) = mapped(host, check.port, settings);
-    let service =
-        if uses_service(&check.probe) { Arc::from(host_name(&site.service.name)) } else { Arc::clone(&empty) };
+    let service = service_of(&check.probe, site);
     TargetSpec { check: Arc::clone(check), host, port: port.unwrap_or(0), service, query: empty }
+}
+
+/// The service's name, where the probe takes it for something.
+fn service_of(probe: &Probe, site: Site<'_>) -> Arc<str> {
+    match uses_service(probe) {
+        true => Arc::from(host_name(&site.service.name)),
+        false => Arc::from(""),
+    }
 }
 
 /// Where `address_map` sends a probe: an entry for the port wins over one for any.

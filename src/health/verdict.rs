@@ -38,8 +38,14 @@ pub fn verdict(
 }
 
 fn observed(evidence: &Evidence, service: ServiceIx, endpoint: EndpointIx, address: u16, check: CheckIx) -> State {
+    majority(evidence.observed(service, endpoint, address, check).map(|(_, state)| state)).unwrap_or(evidence.default)
+}
+
+/// What the observers of one check come to: down when more of them say down than say up, unknown when none of them
+/// knows. `None`: nobody has looked.
+pub fn majority(states: impl Iterator<Item = State>) -> Option<State> {
     let (mut up, mut down, mut heard) = (0_usize, 0_usize, false);
-    for (_, state) in evidence.observed(service, endpoint, address, check) {
+    for state in states {
         heard = true;
         match state {
             State::Up => up += 1,
@@ -47,12 +53,11 @@ fn observed(evidence: &Evidence, service: ServiceIx, endpoint: EndpointIx, addre
             State::Unknown => {}
         }
     }
-    match (heard, up, down) {
-        (false, ..) => evidence.default,
-        (true, 0, 0) => State::Unknown,
-        (true, up, down) if down > up => State::Down,
-        (true, ..) => State::Up,
-    }
+    heard.then_some(match (up, down) {
+        (0, 0) => State::Unknown,
+        (up, down) if down > up => State::Down,
+        _ => State::Up,
+    })
 }
 
 /// Combines checks; `state` says what is known of one.

@@ -86,7 +86,7 @@ id!(
 
 impl ObserverId {
     /// Sorts before every observer: the start of a range, never an observer itself.
-    pub(super) fn first() -> ObserverId {
+    pub fn first() -> ObserverId {
         ObserverId(Arc::from(""))
     }
 }

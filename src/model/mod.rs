@@ -13,6 +13,7 @@
 //!
 //! Nothing here does I/O, looks at a clock, or knows how a table is laid out.
 
+mod access;
 mod check;
 mod datacenter;
 mod facts;
@@ -26,6 +27,7 @@ mod service;
 mod settings;
 mod stand_in;
 
+pub use access::{Grant, GrantedCall, Role};
 pub use check::{
     Check, CheckExpr, CheckIx, CheckSpec, Comparison, DnsProbe, FailRatio, GrpcProbe, HttpProbe, Number, Probe,
     ProbeHost, PrometheusProbe, Protocol, Relation, Summand, TargetSpec, TcpProbe, TlsParams, Verify, WorstCase,

@@ -1,7 +1,7 @@
 //! Services, their endpoints, and the whole of what the files say.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::{
@@ -32,6 +32,18 @@ impl Data {
         match self {
             Data::Addresses { v4, v6, .. } => v4.len() + v6.len(),
             Data::Cname(_) => 1,
+        }
+    }
+
+    /// The address at `at`, counted as [`Data::address_count`] does; `None` for a CNAME.
+    pub fn address(&self, at: u16) -> Option<IpAddr> {
+        let at = usize::from(at);
+        match self {
+            Data::Addresses { v4, v6, .. } => match v4.get(at) {
+                Some(v4) => Some(IpAddr::V4(*v4)),
+                None => v6.get(at - v4.len()).copied().map(IpAddr::V6),
+            },
+            Data::Cname(_) => None,
         }
     }
 }

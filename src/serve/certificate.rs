@@ -1,4 +1,4 @@
-//! The certificate of DNS over TLS: read from files, checked, replaced while serving.
+//! The certificates of DNS over TLS and of the API: read from files, checked, replaced while serving.
 //!
 //! Certificates are renewed by tools that know nothing of us. [`Certificate::reload`] reads the files
 //! again and checks them wholly before anything changes: a half-written file, or a new certificate beside
@@ -13,8 +13,10 @@ use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ParsedCertificate;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 
 use crate::limits::CERTIFICATE_FILE_LEN_MAX;
 
@@ -97,6 +99,19 @@ impl Certificate {
         Ok(())
     }
 
+    /// For a server that shows whatever certificate is current at each handshake, and speaks these protocols
+    /// (ALPN). With `client_ca`, clients may show certificates, which those authorities must have signed; a client
+    /// without one is let in all the same, for whoever asks to judge.
+    pub fn server_config(
+        self: &Arc<Self>,
+        protocols: &[&[u8]],
+        client_ca: Option<&Path>,
+    ) -> Result<ServerConfig, CertificateError> {
+        let clients = client_ca.map(|file| verifier(file, self.provider())).transpose()?;
+        let tls = tls(self.provider(), Arc::new(Current(Arc::clone(self))), clients, protocols);
+        tls.map_err(|source| CertificateError::Unusable { path: self.certificate.clone(), source })
+    }
+
     /// The one that is shown now.
     pub(super) fn current(&self) -> Arc<CertifiedKey> {
         self.current.load_full()
@@ -106,6 +121,52 @@ impl Certificate {
     pub(super) fn provider(&self) -> Arc<CryptoProvider> {
         Arc::clone(&self.provider)
     }
+}
+
+/// Shows the certificate that is current.
+#[derive(Debug)]
+struct Current(Arc<Certificate>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.current())
+    }
+}
+
+/// TLS 1.2 and 1.3 for a server.
+pub(super) fn tls(
+    provider: Arc<CryptoProvider>,
+    shown: Arc<dyn ResolvesServerCert>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, rustls::Error> {
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let tls = match clients {
+        Some(clients) => tls.with_client_cert_verifier(clients),
+        None => tls.with_no_client_auth(),
+    };
+    let mut tls = tls.with_cert_resolver(shown);
+    tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(tls)
+}
+
+/// Believes the certificates of clients that the authorities in `file` signed.
+fn verifier(file: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+    let unusable = |source| CertificateError::Unusable { path: file.into(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&read_file(file)?) {
+        let pem = |source| CertificateError::Pem { path: file.into(), expected: "certificate", source };
+        roots.add(certificate.map_err(pem)?).map_err(unusable)?;
+    }
+    if roots.is_empty() {
+        let source = pem::Error::NoItemsFound;
+        return Err(CertificateError::Pem { path: file.into(), expected: "certificate", source });
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| unusable(rustls::Error::General(error.to_string())))
 }
 
 fn read(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {

@@ -1,8 +1,8 @@
 //! Opening and closing all doors together.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,39 @@ pub struct Doors {
     /// Ends when the last stream listener and connection has.
     streams_alive: mpsc::Receiver<()>,
     shared: Arc<tcp::Shared>,
-    dot: Option<dot::Door>,
+    dot: Option<Arc<dot::Door>>,
     runtimes: Runtimes,
+}
+
+/// Reads what the doors count, from anywhere, without keeping them open.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    workers: Vec<(Weak<UdpSocket>, Arc<Counters>)>,
+    shared: Weak<tcp::Shared>,
+    dot: Option<Weak<dot::Door>>,
+}
+
+impl Meter {
+    /// What they counted since they were opened; `None` once they are closed.
+    pub fn count(&self) -> Option<DoorsCount> {
+        let shared = self.shared.upgrade()?;
+        let dot = self.dot.as_ref().and_then(Weak::upgrade);
+        let udp = self.workers.iter().filter_map(|(socket, counters)| {
+            let socket = socket.upgrade()?;
+            Some(WorkerCount {
+                address: socket.local_address(),
+                count: counters.snapshot(),
+                kernel_drops: socket.kernel_drops(),
+            })
+        });
+        Some(DoorsCount {
+            udp: udp.collect(),
+            tcp: shared.engines.snapshot(),
+            connections: shared.admission.connections(),
+            tls: dot.as_ref().map(|dot| dot.engines.snapshot()).unwrap_or_default(),
+            tls_connections: dot.as_ref().map_or(0, |dot| dot.connections()),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -54,67 +85,7 @@ impl Doors {
     /// They read from `subscription`: one reader for each UDP worker and each thread of a stream runtime,
     /// [`crate::limits::WORKERS_MAX`] in all.
     pub fn open(config: &DoorsConfig, subscription: Subscription) -> Result<Doors, OpenError> {
-        check(config)?;
-        let certificate = match &config.dot {
-            Some(dot) => Some(Arc::new(Certificate::load(&dot.certificate, &dot.key)?)),
-            None => None,
-        };
-        let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let stream_threads = cpus.min(STREAM_THREADS_MAX);
-        let tls_threads = if certificate.is_some() { stream_threads } else { 0 };
-        let threads = threads_per_address(config, cpus, stream_threads + tls_threads)?;
-        check_open_files(config, threads);
-        let Bound { plain, tls, addresses } = bind(config, threads)?;
-
-        let too_many = || OpenError::TooManyWorkers { addresses: config.listen.len(), threads };
-        let mut runtimes = Runtimes::new();
-        let runtime = runtimes.start("stream", stream_threads)?;
-        let engines = Engines::new(&subscription, stream_threads).ok_or_else(too_many)?;
-        let shared = Arc::new(tcp::Shared { engines, admission: Admission::new(config.stream) });
-        let dot = match certificate {
-            Some(certificate) => Some(dot::Door {
-                engines: Arc::new(Engines::new(&subscription, tls_threads).ok_or_else(too_many)?),
-                certificate,
-                runtime: runtimes.start("tls", tls_threads)?,
-                connections_max: config.stream.connections_max,
-                listeners: tls.len(),
-                idle: config.stream.idle,
-            }),
-            None => None,
-        };
-        let (stop_streams, stop) = stop::channel();
-        let (alive, streams_alive) = mpsc::channel(1);
-        let stop_workers = Arc::default();
-        let mut doors =
-            Doors { addresses, workers: Vec::new(), stop_workers, stop_streams, streams_alive, shared, dot, runtimes };
-
-        // Bound anew so that, on an error below, it goes before `doors`, whose closing waits for that.
-        let alive = alive;
-        let _entered = runtime.enter();
-        let cpus = if config.pin_threads { sys::allowed_cpus() } else { Vec::new() };
-        for (address, listener, sockets) in plain {
-            let kind = DoorKind::Tcp;
-            let listener = TcpListener::from_std(listener).map_err(|cause| OpenError::Bind { address, kind, cause })?;
-            tokio::spawn(tcp::listen(listener, Arc::clone(&doors.shared), stop.clone(), alive.clone()));
-            for (index, socket) in sockets.into_iter().enumerate() {
-                let reader = subscription.reader().ok_or_else(too_many)?;
-                let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
-                doors.workers.push(start(socket, reader, cpu, Arc::clone(&doors.stop_workers))?);
-            }
-        }
-        if let Some(door) = &doors.dot {
-            let config = Arc::new(door.tls()?);
-            for listener in tls {
-                let listening = door.clone().listen(listener, Arc::clone(&config), stop.clone());
-                let alive = alive.clone();
-                tokio::spawn(async move {
-                    listening.await;
-                    drop(alive);
-                });
-            }
-        }
-        tokio::spawn(refresh(Arc::clone(&doors.shared), doors.dot.clone(), stop));
-        Ok(doors)
+        ClosedDoors::hang(config)?.open(subscription)
     }
 
     /// Where they are, with the real ports.
@@ -124,20 +95,19 @@ impl Doors {
 
     /// What they counted since they were opened.
     pub fn counters(&self) -> DoorsCount {
-        DoorsCount {
-            udp: self
+        self.meter().count().expect("the doors are open while they are borrowed")
+    }
+
+    /// Reads the same later, from elsewhere.
+    pub fn meter(&self) -> Meter {
+        Meter {
+            workers: self
                 .workers
                 .iter()
-                .map(|worker| WorkerCount {
-                    address: worker.socket.local_address(),
-                    count: worker.counters.snapshot(),
-                    kernel_drops: worker.socket.kernel_drops(),
-                })
+                .map(|worker| (Arc::downgrade(&worker.socket), Arc::clone(&worker.counters)))
                 .collect(),
-            tcp: self.shared.engines.snapshot(),
-            connections: self.shared.admission.connections(),
-            tls: self.dot.as_ref().map(|dot| dot.engines.snapshot()).unwrap_or_default(),
-            tls_connections: self.dot.as_ref().map_or(0, dot::Door::connections),
+            shared: Arc::downgrade(&self.shared),
+            dot: self.dot.as_ref().map(Arc::downgrade),
         }
     }
 
@@ -184,6 +154,94 @@ impl Doors {
     }
 }
 
+/// Doors that are in their places, all of them, and still closed: what knocks waits in the kernel's queues.
+#[derive(Debug)]
+pub struct ClosedDoors {
+    config: DoorsConfig,
+    certificate: Option<Arc<Certificate>>,
+    bound: Bound,
+    /// UDP workers for each address, and threads of each stream runtime.
+    threads: (usize, usize),
+}
+
+impl ClosedDoors {
+    /// Takes all addresses, or none. Says what is wrong with the configuration before anything else has begun.
+    pub fn hang(config: &DoorsConfig) -> Result<ClosedDoors, OpenError> {
+        check(config)?;
+        let certificate = match &config.dot {
+            Some(dot) => Some(Arc::new(Certificate::load(&dot.certificate, &dot.key)?)),
+            None => None,
+        };
+        let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let stream_threads = cpus.min(STREAM_THREADS_MAX);
+        let tls_threads = if certificate.is_some() { stream_threads } else { 0 };
+        let threads = threads_per_address(config, cpus, stream_threads + tls_threads)?;
+        check_open_files(config, threads);
+        let bound = bind(config, threads)?;
+        Ok(ClosedDoors { config: config.clone(), certificate, bound, threads: (threads, stream_threads) })
+    }
+
+    /// Where they are, with the real ports.
+    pub fn local_addresses(&self) -> &LocalAddresses {
+        &self.bound.addresses
+    }
+
+    /// Opens them; see [`Doors::open`].
+    pub fn open(self, subscription: Subscription) -> Result<Doors, OpenError> {
+        let ClosedDoors { config, certificate, bound: Bound { plain, tls, addresses }, threads } = self;
+        let (threads, stream_threads) = threads;
+        let too_many = || OpenError::TooManyWorkers { addresses: config.listen.len(), threads };
+        let mut runtimes = Runtimes::new();
+        let runtime = runtimes.start("stream", stream_threads)?;
+        let engines = Engines::new(&subscription, stream_threads).ok_or_else(too_many)?;
+        let shared = Arc::new(tcp::Shared { engines, admission: Admission::new(config.stream) });
+        let dot = match certificate {
+            Some(certificate) => Some(Arc::new(dot::Door {
+                engines: Arc::new(Engines::new(&subscription, stream_threads).ok_or_else(too_many)?),
+                certificate,
+                runtime: runtimes.start("tls", stream_threads)?,
+                connections_max: config.stream.connections_max,
+                listeners: tls.len(),
+                idle: config.stream.idle,
+            })),
+            None => None,
+        };
+        let (stop_streams, stop) = stop::channel();
+        let (alive, streams_alive) = mpsc::channel(1);
+        let stop_workers = Arc::default();
+        let mut doors =
+            Doors { addresses, workers: Vec::new(), stop_workers, stop_streams, streams_alive, shared, dot, runtimes };
+
+        // Bound anew so that, on an error below, it goes before `doors`, whose closing waits for that.
+        let alive = alive;
+        let _entered = runtime.enter();
+        let cpus = if config.pin_threads { sys::allowed_cpus() } else { Vec::new() };
+        for (address, listener, sockets) in plain {
+            let kind = DoorKind::Tcp;
+            let listener = TcpListener::from_std(listener).map_err(|cause| OpenError::Bind { address, kind, cause })?;
+            tokio::spawn(tcp::listen(listener, Arc::clone(&doors.shared), stop.clone(), alive.clone()));
+            for (index, socket) in sockets.into_iter().enumerate() {
+                let reader = subscription.reader().ok_or_else(too_many)?;
+                let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
+                doors.workers.push(start(socket, reader, cpu, Arc::clone(&doors.stop_workers))?);
+            }
+        }
+        if let Some(door) = &doors.dot {
+            let config = Arc::new(door.tls()?);
+            for listener in tls {
+                let listening = dot::Door::clone(door).listen(listener, Arc::clone(&config), stop.clone());
+                let alive = alive.clone();
+                tokio::spawn(async move {
+                    listening.await;
+                    drop(alive);
+                });
+            }
+        }
+        tokio::spawn(refresh(Arc::clone(&doors.shared), doors.dot.clone(), stop));
+        Ok(doors)
+    }
+}
+
 impl Drop for Doors {
     fn drop(&mut self) {
         self.close_once();
@@ -227,7 +285,7 @@ fn start(
 }
 
 /// Lets idle engines go of old tables, now and then.
-async fn refresh(shared: Arc<tcp::Shared>, dot: Option<dot::Door>, mut stop: Stop) {
+async fn refresh(shared: Arc<tcp::Shared>, dot: Option<Arc<dot::Door>>, mut stop: Stop) {
     let mut ticks = interval(Duration::from_secs(UDP_IDLE_TURN_S));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

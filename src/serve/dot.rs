@@ -41,7 +41,7 @@ use rustls::sign::CertifiedKey;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use super::certificate::Certificate;
+use super::certificate::{self, Certificate};
 use super::engine::Engines;
 use super::stop::Stop;
 use crate::answer::Transport;
@@ -107,12 +107,8 @@ impl Door {
 
     /// TLS 1.2 and 1.3 with ring, and the certificate that is current at each handshake.
     pub(super) fn tls(&self) -> Result<ServerConfig, rustls::Error> {
-        let mut tls = ServerConfig::builder_with_provider(self.certificate.provider())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Resolver { door: self.clone() }));
-        tls.alpn_protocols = vec![b"dot".to_vec()];
-        Ok(tls)
+        let shown = Arc::new(Resolver { door: self.clone() });
+        certificate::tls(self.certificate.provider(), shown, None, &[b"dot"])
     }
 }
 

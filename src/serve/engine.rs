@@ -47,7 +47,9 @@ impl Engine {
         match outcome {
             Ok(Outcome::Reply(len)) => {
                 self.counters.answered.add(1);
-                self.out.get(..len)
+                let reply = self.out.get(..len);
+                self.counters.count_reply(reply.unwrap_or_default());
+                reply
             }
             Ok(Outcome::Drop) => {
                 self.counters.dropped.add(1);

@@ -138,6 +138,7 @@ fn answer_batch(
                 asked.random = random.next_u64();
                 match answer(query.bytes, &asked, table, slot.buffer()) {
                     Outcome::Reply(len) => {
+                        counters.count_reply(slot.buffer().get(..len).unwrap_or_default());
                         slot.commit(len);
                         answered += 1;
                     }

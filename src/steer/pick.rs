@@ -50,10 +50,16 @@ fn by_random(variants: &[Weighted], random: u64) -> usize {
     if variants.len() <= 8 {
         variants.iter().take_while(|variant| u64::from(variant.cumulative) <= point).count()
     } else {
-        variants.partition_point(|variant| u64::from(variant.cumulative) <= point)
+        among_many(variants, point)
     }
 }
 
+#[inline(never)] // few plans have so many, and the others' choice becomes part of its caller
+fn among_many(variants: &[Weighted], point: u64) -> usize {
+    variants.partition_point(|variant| u64::from(variant.cumulative) <= point)
+}
+
+#[inline(never)] // a loop of its own
 fn by_hash(variants: &[Weighted], client: u64) -> usize {
     let mut best = 0;
     let mut best_draw = (u64::MAX, 1); // (exponential, weight)

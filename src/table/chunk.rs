@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::location::LocationMap;
-use crate::model::{EndpointIx, ServiceIx};
+use crate::model::{DatacenterIx, EndpointIx, ServiceIx};
 use crate::steer::{Mode, NoData, Source, Weighted, client_hash, hashed_len, pick};
 use crate::wire::RrsetRef;
 use crate::wire::types::rtype;
@@ -21,7 +21,7 @@ pub(super) struct Span {
 }
 
 /// One service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) first_cell: u32,
     /// Types that some variant of some plan answers.
@@ -54,14 +54,14 @@ impl Types {
 }
 
 /// What an outcome of the map gets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) plan: u32,
     /// The route may choose by client hash: the scope is at least what is hashed, whatever is up now.
     pub(super) is_sticky: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PlanEntry {
     pub(super) mode: Mode,
     /// Of its answers.
@@ -69,11 +69,13 @@ pub(super) struct PlanEntry {
     pub(super) first_variant: u32,
     /// 0: no data.
     pub(super) variant_count: u32,
+    pub(super) first_datacenter: u32,
+    pub(super) datacenter_count: u16,
     pub(super) verdict: Result<Source, NoData>,
 }
 
 /// A finished answer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Body {
     pub(super) a: Span,
     pub(super) aaaa: Span,
@@ -85,11 +87,13 @@ pub(super) struct Body {
 }
 
 /// Up to [`crate::limits::CHUNK_SERVICES`] services.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Chunk {
     pub(super) heads: Vec<Head>,
     pub(super) cells: Vec<Cell>,
     pub(super) plans: Vec<PlanEntry>,
+    /// Those that each plan can answer with, ascending.
+    pub(super) datacenters: Vec<DatacenterIx>,
     pub(super) weights: Vec<Weighted>,
     pub(super) bodies: Vec<Body>,
     pub(super) records: Vec<u8>,
@@ -100,6 +104,7 @@ impl Chunk {
         size_of_val(&*self.heads)
             + size_of_val(&*self.cells)
             + size_of_val(&*self.plans)
+            + size_of_val(&*self.datacenters)
             + size_of_val(&*self.weights)
             + size_of_val(&*self.bodies)
             + self.records.len()
@@ -186,10 +191,7 @@ impl<'a> ServiceView<'a> {
         }
         let value = match plan.mode {
             Mode::One | Mode::Random => random,
-            Mode::Hash => match client.to_canonical() {
-                IpAddr::V4(v4) => client_hash(&v4.octets()),
-                IpAddr::V6(v6) => client_hash(&v6.octets()),
-            },
+            Mode::Hash => hash_of(client),
         };
         let variant = pick(plan.mode, weights, value);
         Some(Choice { chunk: self.chunk, ttl: plan.ttl, variant, body: &self.chunk.bodies[first + variant] })
@@ -213,7 +215,19 @@ impl<'a> ServiceView<'a> {
 
     /// Why there is an answer, or none.
     pub fn verdict(&self, located: Located) -> Result<Source, NoData> {
-        self.plan(located.outcome).verdict
+        self.verdict_of(located.outcome)
+    }
+
+    /// The same, for all clients of an outcome.
+    pub fn verdict_of(&self, outcome: u16) -> Result<Source, NoData> {
+        self.plan(outcome).verdict
+    }
+
+    /// The data centres from which clients of an outcome can be answered, ascending; empty: no data.
+    pub fn datacenters(&self, outcome: u16) -> &'a [DatacenterIx] {
+        let plan = self.plan(outcome);
+        let first = plan.first_datacenter as usize;
+        &self.chunk.datacenters[first..first + usize::from(plan.datacenter_count)]
     }
 
     /// The SOA of a negative answer; `depends_on_client`: another client might get data.
@@ -234,7 +248,17 @@ impl<'a> ServiceView<'a> {
     }
 }
 
+/// The hash by which sticky choices are made.
+#[inline(never)] // most choices are not
+fn hash_of(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => client_hash(&v4.octets()),
+        IpAddr::V6(v6) => client_hash(&v6.octets()),
+    }
+}
+
 /// The scope that a sticky answer has at least: what is hashed, in the bits of the address as it was given.
+#[inline(never)]
 fn sticky_scope(client: IpAddr) -> u8 {
     match client {
         IpAddr::V4(_) => hashed_len(true),

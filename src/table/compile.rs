@@ -1,6 +1,6 @@
 //! Compiling: base × facts → table. A pure function.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::base::Base;
@@ -9,8 +9,8 @@ use super::location::Location;
 use super::render::{Renderer, append, possible_types};
 use crate::limits::{CHUNK_SERVICES, CLIENT_NODATA_TTL_MAX_S};
 use crate::model::{
-    AddressKey, Admin, Facts, Forced, Generation, Method, OverrideKind, RegionIx, Revision, Service, ServiceIx,
-    Settings, State, Verdict,
+    AddressKey, Admin, DatacenterIx, Facts, Forced, Generation, Method, OverrideKind, RegionIx, Revision, Service,
+    ServiceIx, Settings, State, Verdict,
 };
 use crate::steer::{self, Bar, Plan, Standing, Weighted, member_key};
 use crate::wire::types::rtype;
@@ -35,12 +35,40 @@ impl RoutingTable {
     pub fn compile(base: &Arc<Base>, facts: Arc<Facts>, generation: Generation) -> RoutingTable {
         let count = base.policy.services.len();
         let chunks = (0..count.div_ceil(CHUNK_SERVICES))
-            .map(|at| {
-                let services = at * CHUNK_SERVICES..count.min((at + 1) * CHUNK_SERVICES);
-                Arc::new(compile_chunk(base, &facts, services))
-            })
+            .map(|at| Arc::new(compile_chunk(base, &facts, services_of(at, count))))
             .collect();
         RoutingTable { generation, base: Arc::clone(base), chunks, facts }
+    }
+
+    /// Compiles anew what the services in `touched` get; all others keep what they have here. `facts` must differ
+    /// from this table's in nothing that is about other services. The same table as a full compile gives.
+    pub fn recompile(&self, facts: Arc<Facts>, touched: &BTreeSet<ServiceIx>, generation: Generation) -> RoutingTable {
+        let count = self.base.policy.services.len();
+        let stale: BTreeSet<usize> = touched.iter().map(|service| service.at() / CHUNK_SERVICES).collect();
+        let chunk = |(at, old): (usize, &Arc<Chunk>)| match stale.contains(&at) {
+            true => Arc::new(compile_chunk(&self.base, &facts, services_of(at, count))),
+            false => Arc::clone(old),
+        };
+        let chunks = self.chunks.iter().enumerate().map(chunk).collect();
+        RoutingTable { generation, base: Arc::clone(&self.base), chunks, facts }
+    }
+
+    /// True when both answer every question alike: same files, same compiled services.
+    pub fn answers_like(&self, other: &RoutingTable) -> bool {
+        Arc::ptr_eq(&self.base, &other.base)
+            && self.chunks.len() == other.chunks.len()
+            && self.chunks.iter().zip(&other.chunks).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+    }
+
+    /// How many chunks of services both have in common.
+    pub fn chunks_shared_with(&self, other: &RoutingTable) -> usize {
+        self.chunks.iter().zip(&other.chunks).filter(|(a, b)| Arc::ptr_eq(a, b)).count()
+    }
+
+    /// The data centres from which clients of an outcome of the service's map can be answered, ascending; 0 is the
+    /// one outcome of a service without a map. Empty: no data.
+    pub fn datacenters_of(&self, service: ServiceIx, outcome: u16) -> &[DatacenterIx] {
+        self.service(service).datacenters(outcome)
     }
 
     /// Its number.
@@ -86,6 +114,11 @@ impl RoutingTable {
     pub fn chunk_memory(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.memory_len()).sum()
     }
+}
+
+/// The services in the chunk at `at`, of `count` in all.
+fn services_of(at: usize, count: usize) -> std::ops::Range<usize> {
+    at * CHUNK_SERVICES..count.min((at + 1) * CHUNK_SERVICES)
 }
 
 fn compile_chunk(base: &Base, facts: &Facts, services: std::ops::Range<usize>) -> Chunk {
@@ -153,7 +186,20 @@ fn add_plan(service: &Service, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 
         chunk.bodies.push(body);
     }
     let variant_count = u32::try_from(variants.len()).expect("at most 256");
-    chunk.plans.push(PlanEntry { mode, ttl, first_variant, variant_count, verdict });
+    let endpoints = variants.iter().flat_map(|variant| &variant.endpoints);
+    let datacenters: BTreeSet<DatacenterIx> = endpoints.map(|(ix, _)| service.endpoint(*ix).datacenter).collect();
+    let first_datacenter = u32::try_from(chunk.datacenters.len()).expect("bounded by the plans of a chunk");
+    let datacenter_count = u16::try_from(datacenters.len()).expect("bounded by the endpoints of a service");
+    chunk.datacenters.extend(datacenters);
+    chunk.plans.push(PlanEntry {
+        mode,
+        ttl,
+        first_variant,
+        variant_count,
+        first_datacenter,
+        datacenter_count,
+        verdict,
+    });
     u32::try_from(chunk.plans.len() - 1).expect("bounded by the cells of a chunk")
 }
 
@@ -172,9 +218,10 @@ fn ttl(service: &Service, ix: ServiceIx, region: Option<RegionIx>, facts: &Facts
 /// The SOA of the zone that holds the service, for negative answers: neither its TTL nor its MINIMUM is
 /// longer than `ttl_max`.
 fn soa(base: &Base, service: &Service, ttl_max: u32, chunk: &mut Chunk) -> (Span, u32) {
-    let Find::Node { zone, .. } = base.zones.find(service.name.as_wire()) else {
+    let Find::Node { node } = base.zones.find(service.name.as_wire()) else {
         return (Span::default(), 0);
     };
+    let zone = node.zone();
     let ttl = zone.negative_ttl().min(ttl_max);
     let Some((_, rdata)) = zone.soa().records().next() else { return (Span::default(), 0) };
     let mut rdata = rdata.to_vec();

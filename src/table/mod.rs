@@ -24,6 +24,7 @@ mod explain;
 mod extent;
 mod location;
 mod publish;
+mod region;
 mod render;
 
 pub use base::{Base, Files};
@@ -32,3 +33,4 @@ pub use compile::RoutingTable;
 pub use explain::{Explanation, explain, standings};
 pub use location::{Location, LocationMap};
 pub use publish::{Publisher, Reader, Subscription};
+pub use region::{Served, elsewhere, regions};

@@ -92,6 +92,11 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// The table that answers now, for whoever looks at it seldom.
+    pub fn current(&self) -> Arc<RoutingTable> {
+        self.shared.current.load_full()
+    }
+
     /// A reader, for one thread; `None` when [`WORKERS_MAX`] are in use. Dropping it frees its place.
     pub fn reader(&self) -> Option<Reader> {
         let slot = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;

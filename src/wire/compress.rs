@@ -1,11 +1,11 @@
 //! Which names a message holds, and where: what compression points to (RFC 1035 §4.1.4).
 //!
-//! The table is small, of fixed size, and lives on the stack. Each entry is one suffix of a name that
-//! was written out, with its length and a few bits of its first label; both are compared before the
-//! message is looked at. When the table is full, later names are simply compressed less.
+//! The table is small, of fixed size, and lives on the stack. Each entry is where one suffix of a name that
+//! was written out begins; what it is, the message says. When the table is full, later names are simply
+//! compressed less.
 //!
-//! The question's name and its ancestors are not in the table: [`QName`] knows where they begin, and most
-//! names in a reply end in one of them.
+//! The question's name and its ancestors are not in the table: most names in a reply end in one of them, and
+//! they are compared with it first.
 
 use super::qname::QName;
 use super::rrset::QUESTION_POINTER;
@@ -15,23 +15,16 @@ use crate::limits::COMPRESSION_SUFFIXES_MAX;
 /// Pointers have 14 bits.
 const POINTER_END: usize = 0x4000;
 
-#[derive(Clone, Copy, Default)]
-struct Suffix {
-    at: u16,
-    /// Octets when uncompressed.
-    len: u8,
-    hint: u8,
-}
-
 /// The names written so far.
 pub(super) struct Suffixes {
-    entries: [Suffix; COMPRESSION_SUFFIXES_MAX],
+    at: [u16; COMPRESSION_SUFFIXES_MAX],
     len: usize,
 }
 
 impl Suffixes {
+    #[inline]
     pub(super) fn new() -> Suffixes {
-        Suffixes { entries: [Suffix::default(); COMPRESSION_SUFFIXES_MAX], len: 0 }
+        Suffixes { at: [0; COMPRESSION_SUFFIXES_MAX], len: 0 }
     }
 
     /// How many are known; for [`Suffixes::forget`].
@@ -44,14 +37,10 @@ impl Suffixes {
         self.len = mark;
     }
 
-    /// Notes that `suffix` begins at `at` in the message.
-    pub(super) fn add(&mut self, suffix: &[u8], at: usize) {
-        let (Ok(at), Ok(len)) = (u16::try_from(at), u8::try_from(suffix.len())) else { return };
-        if usize::from(at) >= POINTER_END {
-            return;
-        }
-        if let Some(entry) = self.entries.get_mut(self.len) {
-            *entry = Suffix { at, len, hint: hint(suffix) };
+    /// Notes that a name or an ancestor of one begins at `at` in the message.
+    pub(super) fn add(&mut self, at: usize) {
+        if let (0..POINTER_END, Some(entry)) = (at, self.at.get_mut(self.len)) {
+            *entry = at as u16; // below POINTER_END
             self.len += 1;
         }
     }
@@ -59,16 +48,13 @@ impl Suffixes {
     /// Where `message` already holds `suffix`, which is not the root, as a pointer to it.
     pub(super) fn find(&self, suffix: &[u8], qname: &QName, message: &[u8]) -> Option<[u8; 2]> {
         if let Some(skip) = qname.wire_len().checked_sub(suffix.len())
-            && qname.suffix_offsets().contains(&(skip as u8)) // at most 254, since `suffix` has an octet
             && name::eq(qname.suffix(skip), suffix)
+            && qname.suffix_offsets().any(|at| at == skip)
         {
             return Some(question_pointer(skip));
         }
-        let hint = hint(suffix);
-        let entry = self.entries[..self.len].iter().find(|entry| {
-            usize::from(entry.len) == suffix.len() && entry.hint == hint && is_at(message, entry.at.into(), suffix)
-        })?;
-        Some(pointer(entry.at))
+        let known = &self.at[..self.len];
+        known.iter().find(|&&at| is_at(message, at.into(), suffix)).map(|&at| pointer(at))
     }
 }
 
@@ -87,13 +73,6 @@ fn pointer(at: u16) -> [u8; 2] {
 /// A pointer to `at`, if pointers reach so far.
 pub(super) fn pointer_to(at: usize) -> Option<[u8; 2]> {
     u16::try_from(at).ok().filter(|&at| usize::from(at) < POINTER_END).map(pointer)
-}
-
-/// The same for names that are equal: folds too much (`@` and backquote), never too little.
-fn hint(suffix: &[u8]) -> u8 {
-    let len = suffix.first().copied().unwrap_or(0);
-    let octet = |at: usize| suffix.get(at).map_or(0, |octet| octet | 0x20);
-    len ^ octet(1).rotate_left(2) ^ octet(usize::from(len)).rotate_left(5)
 }
 
 /// True when the name that begins at `at` in our own message, pointers followed, is `sought`.

@@ -35,18 +35,18 @@ impl EcsFamily {
 
 /// A client subnet from a query, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ecs {
+pub struct Ecs<'a> {
     family: EcsFamily,
     source: u8,
-    /// Filled with zeros behind the source's octets.
-    address: [u8; 16],
+    octets: &'a [u8],
 }
 
-impl Ecs {
+impl<'a> Ecs<'a> {
     /// From the option's data. `None` is a FORMERR (RFC 7871 §6, §7.1.2): a non-zero scope, an unknown
     /// family, a source longer than the family's addresses, octets that are not exactly those of the
     /// source, or bits set behind it.
-    pub fn parse(data: &[u8]) -> Option<Ecs> {
+    #[inline]
+    pub fn parse(data: &'a [u8]) -> Option<Ecs<'a>> {
         let (&[family_high, family_low, source, scope], octets) = data.split_first_chunk()?;
         let family = match u16::from_be_bytes([family_high, family_low]) {
             0 => EcsFamily::Unspecified,
@@ -62,9 +62,7 @@ impl Ecs {
         {
             return None;
         }
-        let mut address = [0; 16];
-        address[..octets.len()].copy_from_slice(octets);
-        Some(Ecs { family, source, address })
+        Some(Ecs { family, source, octets })
     }
 
     /// FAMILY.
@@ -78,6 +76,7 @@ impl Ecs {
     }
 
     /// The subnet's first address; `None` when nothing is said about the client (source 0).
+    #[inline]
     pub fn address(&self) -> Option<IpAddr> {
         if self.source == 0 {
             return None;
@@ -85,21 +84,25 @@ impl Ecs {
         match self.family {
             EcsFamily::Unspecified => None,
             EcsFamily::V4 => {
-                let [a, b, c, d, ..] = self.address;
-                Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+                let octet = |at: usize| self.octets.get(at).copied().unwrap_or(0);
+                Some(IpAddr::V4(Ipv4Addr::new(octet(0), octet(1), octet(2), octet(3))))
             }
-            EcsFamily::V6 => Some(IpAddr::V6(Ipv6Addr::from(self.address))),
+            EcsFamily::V6 => {
+                let mut address = [0; 16];
+                address[..self.octets.len()].copy_from_slice(self.octets);
+                Some(IpAddr::V6(Ipv6Addr::from(address)))
+            }
         }
     }
 
     /// Octets of the option's data in a reply.
     pub(super) fn len(&self) -> usize {
-        4 + self.octets().len()
+        4 + self.octets.len()
     }
 
     /// The address octets as they came.
-    pub(super) fn octets(&self) -> &[u8] {
-        &self.address[..usize::from(self.source).div_ceil(8)]
+    pub(super) fn octets(&self) -> &'a [u8] {
+        self.octets
     }
 }
 
@@ -124,7 +127,8 @@ mod tests {
     #[test]
     fn rfc7871_7_1_2_source_zero_says_nothing_of_the_client() {
         for family in 0..=2 {
-            let ecs = Ecs::parse(&[0, family, 0, 0]).unwrap();
+            let data = [0, family, 0, 0];
+            let ecs = Ecs::parse(&data).unwrap();
             assert_eq!((ecs.source(), ecs.address(), ecs.octets()), (0, None, &[][..]));
             assert_eq!(ecs.family().number(), u16::from(family));
         }

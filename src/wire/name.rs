@@ -9,19 +9,15 @@ use crate::limits::{LABEL_LEN_MAX, NAME_LEN_MAX};
 
 /// Octets of the name at the start of `bytes`, the root's zero octet included; `None` when there is no
 /// uncompressed name of at most 255 octets there. Anything may follow it.
+#[inline]
 pub fn wire_len(bytes: &[u8]) -> Option<usize> {
+    let longest = &bytes[..bytes.len().min(NAME_LEN_MAX)];
     let mut at = 0;
     loop {
-        let len = usize::from(*bytes.get(at)?);
-        if len > LABEL_LEN_MAX {
-            return None;
-        }
-        at += 1 + len;
-        if at > NAME_LEN_MAX {
-            return None;
-        }
-        if len == 0 {
-            return Some(at);
+        match usize::from(*longest.get(at)?) {
+            0 => return Some(at + 1),
+            len @ 1..=LABEL_LEN_MAX => at += 1 + len,
+            _ => return None,
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct ErrorReply<'a> {
     /// The question as it came, when it could be read.
     pub question: Option<&'a [u8]>,
     /// The query's OPT, when it could be read: then the reply has one too (RFC 6891 §6.1.1).
-    pub edns: Option<Edns>,
+    pub edns: Option<Edns<'a>>,
 }
 
 impl ErrorReply<'_> {
@@ -50,7 +50,7 @@ impl ErrorReply<'_> {
             opts = u8::from(len != 0);
             at += len;
         }
-        let [flags_high, flags_low] = self.flags.reply(self.rcode).to_be_bytes();
+        let [flags_high, flags_low] = (self.flags.reply() | self.rcode & 0xf).to_be_bytes();
         let [id_high, id_low] = self.id.to_be_bytes();
         out[..HEADER_LEN].copy_from_slice(&[id_high, id_low, flags_high, flags_low, 0, questions, 0, 0, 0, 0, 0, opts]);
         at

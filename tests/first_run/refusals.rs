@@ -23,7 +23,7 @@ fn a_broken_policy_is_refused_with_file_line_column_and_remedy() {
     let site = Site::new();
     site.edit(FILE, "tertiary: dc3_shanghai_dr", "tertiary: dc3_shanhgai_dr");
     site.edit(FILE, "threshold: 3", "threshold: three");
-    let said = refused(&site.run(&["--listen", "127.0.0.1:0"]), 1);
+    let said = refused(&site.run(&["--demo", "--listen", "127.0.0.1:0"]), 1);
     // All errors at once, each where it is.
     assert!(said.contains("api.meta-driven.example.com.yaml:10:16"), "{said}");
     assert!(said.contains("api.meta-driven.example.com.yaml:22:17"), "{said}");
@@ -35,7 +35,7 @@ fn a_broken_policy_is_refused_with_file_line_column_and_remedy() {
 fn a_broken_master_file_is_refused_with_file_and_line() {
     let site = Site::new();
     site.edit("zones/meta-driven.example.com.zone", "198.51.100.53", "198.51.100.530");
-    let said = refused(&site.run(&["--listen", "127.0.0.1:0"]), 1);
+    let said = refused(&site.run(&["--demo", "--listen", "127.0.0.1:0"]), 1);
     assert!(said.contains("meta-driven.example.com.zone:27:28"), "{said}");
     // That the services now have no zone is not their mistake, so there is but one error.
     assert!(said.contains("\n1 error\n"), "{said}");
@@ -65,7 +65,7 @@ fn usage_errors_are_told_apart_from_refusals() {
 fn a_port_in_use_is_named_with_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = refused(&Site::new().run(&["--listen", &address]), 1);
+    let said = refused(&Site::new().run(&["--demo", "--listen", &address]), 1);
     assert!(said.contains(&format!("can not listen on {address} (TCP)")) && said.contains("ss -lnptu"), "{said}");
 }
 
@@ -84,16 +84,16 @@ fn without_any_geoip_it_serves_and_warns() {
 
 #[test]
 fn a_database_that_was_named_must_be_there() {
-    let said = refused(&Site::new().run(&["--listen", "127.0.0.1:0", "--geoip", "mine.mmdb"]), 1);
+    let said = refused(&Site::new().run(&["--demo", "--listen", "127.0.0.1:0", "--geoip", "mine.mmdb"]), 1);
     assert!(said.contains("error[geoip]") && said.contains("mine.mmdb"), "{said}");
 }
 
 #[test]
 fn a_configuration_that_was_named_must_be_there_and_be_right() {
     let site = Site::new();
-    assert!(refused(&site.run(&["--config", "mine.yaml"]), 1).contains("mine.yaml"));
+    assert!(refused(&site.run(&["--demo", "--config", "mine.yaml"]), 1).contains("mine.yaml"));
     fs::write(site.path("mine.yaml"), "dns: {listen: '127.0.0.1:0', treads: 2}\n").unwrap();
-    let said = refused(&site.run(&["--config", "mine.yaml"]), 1);
+    let said = refused(&site.run(&["--demo", "--config", "mine.yaml"]), 1);
     assert!(said.contains("mine.yaml:1:") && said.contains("did you mean `threads`?"), "{said}");
 }
 

@@ -9,6 +9,7 @@ mod bounds;
 mod decisions;
 mod deterministic;
 mod nearest;
+mod recompile;
 mod scopes;
 mod shares;
 mod torn;

@@ -86,6 +86,13 @@ impl Engine {
         self.looks.set_targets(by_datacenter);
     }
 
+    /// This process stood still for a while, so much is due at once: what is, settles its phase anew.
+    pub fn was_still(&mut self, now: Moment) {
+        for entry in self.entries.values_mut() {
+            entry.is_spread |= entry.watch.planned() <= now;
+        }
+    }
+
     /// `new`: how many come with it.
     fn insert(
         &mut self,
@@ -100,8 +107,9 @@ impl Engine {
         let width = if remembered.is_some() { interval } else { spread(new, interval) };
         let first = now + part(width, hash(self.seed, target, u64::MAX));
         let watch = Watch::new(spec, remembered, first);
-        let published = watch.state();
-        let entry = Entry { watch, source, published, since: now, wake: None, is_due: false, is_spread: true };
+        let (published, is_unsaid) = (watch.state(), watch.is_stale());
+        let entry =
+            Entry { watch, source, published, since: now, wake: None, is_due: false, is_spread: true, is_unsaid };
         self.entries.insert(target, entry);
         self.reschedule(target);
     }

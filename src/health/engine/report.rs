@@ -84,6 +84,11 @@ impl Engine {
         })
     }
 
+    /// Until when the certificate that the target showed last is valid.
+    pub fn certificate_expires(&self, target: TargetId) -> Option<SystemTime> {
+        self.entries.get(&target)?.watch.stats.expires()
+    }
+
     /// The state that is published.
     pub fn state(&self, target: TargetId) -> Option<State> {
         self.entries.get(&target).map(|entry| entry.published)

@@ -148,7 +148,7 @@ impl World {
     fn turn(&mut self) {
         let mut starts = Vec::new();
         self.engine.turn(self.now, &mut starts);
-        for Start { target, number, spec } in starts {
+        for Start { target, number, spec, .. } in starts {
             self.started.push((target, self.now));
             let timeout = spec.check.timeout;
             let bad = |took, why: &str| Outcome::Bad { why: why.into(), found: Found { took, ..Found::default() } };

@@ -1,7 +1,7 @@
 //! One turn: what is due by now.
 
 use super::super::schedule::{first_gap, gap, hash, part, spread};
-use super::super::sight::{Cause, Fall, Ruling};
+use super::super::sight::{Fall, Ruling};
 use super::*;
 use crate::model::{CheckSpec, ProbeHost};
 
@@ -90,7 +90,7 @@ impl Engine {
         }
         let spec = Arc::clone(entry.watch.spec());
         self.reschedule(target);
-        Some(Start { target, number, spec })
+        Some(Start { target, number, planned, spec })
     }
 
     /// Moves the wake time of the target to where its watch wants it.
@@ -108,6 +108,9 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&target) else { return };
         let state = entry.watch.state();
         if state == before {
+            if entry.is_unsaid && state == entry.published && !entry.watch.is_stale() {
+                self.say(now, target, None);
+            }
             return;
         }
         let check = entry.watch.check();
@@ -157,6 +160,13 @@ impl Engine {
             return;
         }
         (entry.published, entry.since) = (state, now);
+        self.say(now, target, was_held);
+    }
+
+    /// Tells what is published of the target.
+    fn say(&mut self, now: Moment, target: TargetId, was_held: Option<Cause>) {
+        let Some(entry) = self.entries.get_mut(&target) else { return };
+        entry.is_unsaid = false;
         if entry.source == Source::Witness {
             return;
         }
@@ -164,6 +174,6 @@ impl Engine {
         if let Some(cause) = was_held {
             why.push_str(&format!("; held until now, because {cause}"));
         }
-        self.changes.push(Change { target, state, why, at: now });
+        self.changes.push(Change { target, state: entry.published, why, at: now });
     }
 }

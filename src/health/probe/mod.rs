@@ -43,6 +43,7 @@ mod progress;
 mod prometheus;
 mod question;
 pub mod resolve;
+pub mod runner;
 mod stream;
 mod tcp;
 mod tls;
@@ -57,6 +58,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
@@ -79,12 +81,19 @@ pub struct Context {
     /// Whom probes trust, and the certificates that they show.
     pub tls: TlsClients,
     regexes: Regexes,
+    /// Probes that have panicked.
+    panics: AtomicU64,
 }
 
 impl Context {
     /// With nothing read yet: what a probe needs is read when the first one needs it.
     pub fn new(resolver: Arc<dyn Resolve>, tls: TlsClients) -> Context {
-        Context { resolver, tls, regexes: Regexes::default() }
+        Context { resolver, tls, regexes: Regexes::default(), panics: AtomicU64::new(0) }
+    }
+
+    /// How many probes have panicked: each is a defect of ours.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 }
 
@@ -93,6 +102,11 @@ impl Context {
 pub trait Resolve: Send + Sync {
     /// The addresses of a name, in the order in which they should be tried.
     async fn resolve(&self, name: &Name) -> Result<Vec<IpAddr>, Unresolved>;
+
+    /// True while nobody answers who is asked: then this node, not its targets, has lost something.
+    fn is_failing(&self) -> bool {
+        false
+    }
 }
 
 /// Why a name has no addresses.
@@ -115,7 +129,8 @@ pub async fn probe(spec: &TargetSpec, context: &Context) -> Outcome {
     let started = Instant::now();
     let progress = Progress::new(started, spec.check.timeout);
     // Boxed: the futures of all protocols in one are large, and would be copied from frame to frame.
-    let asked = timeout_at(progress.deadline(), contained(Box::pin(ask(spec, context, &progress)))).await;
+    let asked =
+        timeout_at(progress.deadline(), contained(Box::pin(ask(spec, context, &progress)), spec, context)).await;
     let asked = asked.unwrap_or_else(|_| Err(progress.ran_out()));
     let took = started.elapsed();
     let found = |note| Found { took, certificate_expires: progress.certificate_expires(), note };
@@ -151,10 +166,17 @@ async fn ask(spec: &TargetSpec, context: &Context, progress: &Progress) -> Asked
 }
 
 /// Runs what asks, and catches what it must not throw.
-async fn contained(mut asking: Pin<Box<dyn Future<Output = Asked> + Send + '_>>) -> Asked {
+async fn contained(
+    mut asking: Pin<Box<dyn Future<Output = Asked> + Send + '_>>,
+    spec: &TargetSpec,
+    context: &Context,
+) -> Asked {
     poll_fn(|cx| {
         // A future that has panicked is not polled again, so nobody sees what it left half done.
         catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(cx))).unwrap_or_else(|_| {
+            context.panics.fetch_add(1, Ordering::Relaxed);
+            let protocol = spec.check.probe.protocol().as_str();
+            tracing::error!(protocol, host = %spec.host, port = spec.port, "a probe has panicked: please report it");
             std::task::Poll::Ready(Err(Failure::Blind("the probe itself failed. Please report it".into())))
         })
     })

@@ -186,6 +186,10 @@ impl Resolver {
 
 #[async_trait]
 impl Resolve for Resolver {
+    fn is_failing(&self) -> bool {
+        Resolver::is_failing(self)
+    }
+
     async fn resolve(&self, name: &Name) -> Result<Vec<IpAddr>, Unresolved> {
         self.addresses(name).await.map(|addresses| addresses.to_vec()).map_err(|error| match error.is_answer() {
             true => Unresolved::Absent(error.to_string()),

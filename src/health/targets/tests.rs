@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     AllDown, CheckExpr, CheckId, Comparison, Datacenter, DatacenterId, EndpointId, Entry, Failback, HttpProbe, Member,
-    Method, Number, Origin, Policy, Pool, PrometheusProbe, Relation, Route, TcpProbe, Ttl, Verify, Weight,
+    Method, Node, Number, Origin, Policy, Pool, PrometheusProbe, Relation, Route, StandInDoors, TcpProbe, Ttl, Verify,
+    Weight,
 };
 
 fn check(probe: Probe, port: Option<u16>) -> CheckSpec {
@@ -131,7 +132,7 @@ fn policy(checks: Vec<CheckSpec>, services: Vec<Service>) -> PolicySet {
 }
 
 fn of(policy: &PolicySet) -> Targets {
-    Targets::of(policy, &HealthSettings::default(), &mut Registry::default()).unwrap()
+    Targets::of(policy, &HealthSettings::default(), None, &mut Registry::default()).unwrap()
 }
 
 /// `host:port service datacenter` of each.
@@ -193,8 +194,7 @@ fn external_checks_are_asked_nowhere() {
     let policy =
         policy(vec![check(Probe::External, None)], vec![service("a.example", &[(&["192.0.2.1"], 0, &[0])], &[0])]);
     let targets = of(&policy);
-    assert!(targets.targets.is_empty() && targets.of.is_empty());
-    assert!(targets.entries.values().all(BTreeSet::is_empty));
+    assert!(targets.targets.is_empty() && targets.of.is_empty() && targets.refused.is_empty());
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn the_address_map_moves_probes_by_port_and_else_by_address() {
     settings.address_map.insert((ip("192.0.2.1"), None), (ip("127.0.0.12"), None));
     let endpoints: &[Written<'_>] = &[(&["192.0.2.1", "192.0.2.2"], 0, &[0, 1, 2])];
     let policy = policy(vec![tcp(443), tcp(80), check(Probe::Icmp, None)], vec![service("a.example", endpoints, &[])]);
-    let targets = Targets::of(&policy, &settings, &mut Registry::default()).unwrap();
+    let targets = Targets::of(&policy, &settings, None, &mut Registry::default()).unwrap();
     let expected = ["127.0.0.11:8443", "127.0.0.12:80", "127.0.0.12:0", "192.0.2.2:443", "192.0.2.2:80", "192.0.2.2:0"];
     assert_eq!(shown_all(&targets), expected.map(|at| format!("{at}  dc1")));
 }
@@ -216,11 +216,37 @@ fn conditions_of_a_tier_are_probed_at_each_address_or_at_their_own_host() {
     let host = Some(ProbeHost::Address("198.51.100.9".parse().unwrap()));
     let checks = vec![tcp(443), tcp(5432), CheckSpec { host, ..tcp(6000) }];
     let targets = of(&policy(checks, vec![service("a.example", endpoints, &[0, 1, 2])]));
-    let key = |check| (TierKey { service: ServiceIx(0), region: None, tier: 0 }, CheckIx(check));
-    assert_eq!([0, 1, 2].map(|check| targets.entries[&key(check)].len()), [3, 3, 1]);
-    let watched =
-        |address| targets.of[&(AddressKey { service: ServiceIx(0), endpoint: EndpointIx(0), address }, CheckIx(0))];
-    assert!(targets.entries[&key(0)].contains(&watched(1)), "what is probed anyway is probed once");
+    let key = |endpoint, address, check| {
+        (AddressKey { service: ServiceIx(0), endpoint: EndpointIx(endpoint), address }, CheckIx(check))
+    };
+    let keys = [(0, 0), (0, 1), (1, 0)];
+    let distinct = |check| {
+        keys.map(|(endpoint, address)| targets.of[&key(endpoint, address, check)]).into_iter().collect::<BTreeSet<_>>()
+    };
+    assert_eq!([0, 1, 2].map(|check| distinct(check).len()), [3, 3, 1]);
+    assert_eq!((targets.of.len(), targets.targets.len()), (9, 7), "what is probed anyway is probed once");
+}
+
+#[test]
+fn in_a_demonstration_every_probe_goes_to_a_stand_in_or_nowhere_whatever_the_address_map_says() {
+    let doors = StandInDoors {
+        https: "127.0.0.11:1".parse().unwrap(),
+        http: "127.0.0.11:2".parse().unwrap(),
+        tcp: "127.0.0.11:3".parse().unwrap(),
+    };
+    let stand_ins = StandInMap { of: [(DatacenterId::new("dc1").unwrap(), doors)].into() };
+    let mut settings = HealthSettings::default();
+    settings.address_map.insert(("192.0.2.1".parse().unwrap(), None), ("198.51.100.1".parse().unwrap(), None));
+    let endpoints: &[Written<'_>] = &[(&["192.0.2.1", "192.0.2.2"], 0, &[0, 1, 3]), (&["192.0.2.3"], 1, &[0])];
+    let checks = vec![tcp(443), check(Probe::Icmp, None), http(None), check(Probe::External, None)];
+    let policy = policy(checks, vec![service("a.example", endpoints, &[2])]);
+    let targets = Targets::of(&policy, &settings, Some(&stand_ins), &mut Registry::default()).unwrap();
+    assert_eq!(shown_all(&targets), ["127.0.0.11:3  dc1", "127.0.0.11:2 a.example dc1"]);
+    let refused = targets.refused.iter().map(|((key, check), why)| (key.endpoint.at(), check.0, why.as_str()));
+    let icmp = "not probed in the demo: its stand-ins do not speak `icmp`";
+    let nobody = "no stand-in was started for dc2; restart the demo";
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused, [(0, 1, icmp), (0, 1, icmp), (1, 0, nobody), (1, 2, nobody)]);
 }
 
 #[test]
@@ -229,7 +255,7 @@ fn a_reload_keeps_ids_and_none_is_used_twice() {
     let mut registry = Registry::default();
     let mut ids = |addresses: &[&str]| {
         let policy = policy(vec![tcp(443)], vec![service("a.example", &[(addresses, 0, &[0])], &[])]);
-        let targets = Targets::of(&policy, &settings, &mut registry).unwrap();
+        let targets = Targets::of(&policy, &settings, None, &mut registry).unwrap();
         targets.targets.iter().map(|target| target.id.0).collect::<Vec<u64>>()
     };
     assert_eq!(ids(&["192.0.2.1", "192.0.2.2"]), [0, 1]);

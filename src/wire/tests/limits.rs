@@ -40,7 +40,8 @@ fn at_every_size_an_rrset_is_there_whole_or_not_at_all() {
     let ecs = Ecs::parse(&[0, 1, 24, 0, 198, 51, 100]).unwrap();
     let opt = OptReply {
         udp_size: 1232,
-        ecs: Some((ecs, 20)),
+        ecs: Some(ecs),
+        scope: 20,
         nsid: Some(b"node"),
         ede: Some(Ede { code: ede::OTHER, text: "why" }),
         ..OptReply::default()

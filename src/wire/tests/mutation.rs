@@ -42,16 +42,16 @@ fn answer(bytes: &[u8], rrsets: &[RrsetRef<'_>], out: &mut [u8]) -> bool {
         Err(Reject::Drop) => return false,
         Err(Reject::Reply(error)) => (error.write(out, 1232), error.id),
         Ok(query) => {
-            let ecs = query.edns().and_then(|edns| edns.ecs).map(|ecs| (ecs, ecs.source()));
+            let ecs = query.edns().and_then(|edns| edns.ecs);
             let opt = OptReply { udp_size: 1232, ecs, nsid: Some(b"node"), ..OptReply::default() };
             let opt = query.edns().map(|_| &opt);
             let limit = query.udp_response_len_max(1232);
             let mut writer = Writer::new(&query, out, limit).expect("512 octets hold any question");
             writer.reserve(opt.map_or(0, OptReply::reserved_len));
             let sections = [Section::Answer, Section::Authority, Section::Additional];
-            let middle = query.qname().suffix_offsets()[query.qname().label_count() / 2];
+            let middle = query.qname().suffix_offsets().nth(query.qname().label_count() / 2).unwrap();
             for (section, rrset) in sections.into_iter().zip(rrsets) {
-                let fits = writer.require(section, Owner::QuestionSuffix(usize::from(middle)), rrset, None);
+                let fits = writer.require(section, Owner::QuestionSuffix(middle), rrset, None);
                 assert_eq!(fits.is_err(), writer.is_truncated());
             }
             let len = writer.finish(opt);

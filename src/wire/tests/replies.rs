@@ -78,7 +78,7 @@ fn every_reply_says_the_same_to_two_other_libraries() {
                 let rrset = random.rrset();
                 let rrset = rrset.as_rrset();
                 let other = random.name();
-                let skip = usize::from(*random.pick(query.qname().suffix_offsets()));
+                let skip = *random.pick(&query.qname().suffix_offsets().collect::<Vec<_>>());
                 let (owner, owner_name) = match random.below(3) {
                     0 => (Owner::Question, query.qname().as_wire()),
                     1 => (Owner::QuestionSuffix(skip), query.qname().suffix(skip)),
@@ -264,7 +264,8 @@ fn rfc6891_rfc7871_rfc5001_rfc8914_opt_says_all_that_was_asked() {
     let opt = OptReply {
         udp_size: 1232,
         dnssec_ok: true,
-        ecs: Some((ecs, 16)),
+        ecs: Some(ecs),
+        scope: 16,
         nsid: Some(b"n1"),
         ede: Some(Ede { code: ede::NOT_AUTHORITATIVE, text: "no" }),
     };

@@ -59,7 +59,7 @@ fn shown(table: &Zones, qname: &str) -> String {
 fn show_find(qname: &[u8], found: Find<'_>) -> String {
     match found {
         Find::NotOurs => "not ours".into(),
-        Find::Node { zone, node } => format!("node {} in {}", Shown(node.name()), Shown(zone.apex())),
+        Find::Node { node } => format!("node {} in {}", Shown(node.name()), Shown(node.zone().apex())),
         Find::Wildcard { zone, node, encloser } => {
             format!("wildcard {} at {} in {}", Shown(node.name()), Shown(&qname[encloser..]), Shown(zone.apex()))
         }

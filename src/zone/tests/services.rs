@@ -48,8 +48,8 @@ fn a_service_is_a_node_of_the_zone_that_covers_it() {
     let (table, findings) = build("api TXT x\n", &[wanted("api.example"), wanted("a.b.example"), wanted("example")]);
     assert_eq!(findings, []);
     for (text, ix) in [("api.example", 0), ("a.b.example", 1), ("example", 2)] {
-        let Find::Node { node, zone } = table.find(name(text).as_wire()) else { panic!() };
-        assert_eq!((node.service(), zone.apex()), (Some(ServiceIx(ix)), name("example").as_wire()));
+        let Find::Node { node } = table.find(name(text).as_wire()) else { panic!() };
+        assert_eq!((node.service(), node.zone().apex()), (Some(ServiceIx(ix)), name("example").as_wire()));
         assert!(!node.is_empty());
     }
     let Find::Node { node, .. } = table.find(name("b.example").as_wire()) else { panic!() };

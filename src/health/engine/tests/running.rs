@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
+use super::super::Change;
 use super::super::simulated::*;
 use crate::health::{Target, TargetId};
 use crate::model::{CheckSpec, HealthSettings, Moment, State};
@@ -50,9 +51,11 @@ fn remembered_states_stand_and_are_spread_over_the_interval() {
     world.run(5100);
     assert!(!stale(&world, 0), "a success confirms up");
     assert!(stale(&world, 99), "and not down");
-    assert!(world.changes.is_empty(), "one success resurrects nobody");
+    let is_confirmation = |change: &Change| change.target.0 < 50 && change.state == State::Up;
+    assert_eq!(world.changes.len(), 50);
+    assert!(world.changes.iter().all(is_confirmation), "one success confirms, and resurrects nobody");
     world.run(20_000);
-    assert_eq!(world.changes.len(), 50, "three do");
+    assert_eq!(world.changes.len(), 100, "three do");
 }
 
 #[test]

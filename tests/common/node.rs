@@ -1,4 +1,9 @@
 //! A running server, and a client for it.
+//!
+//! Nothing that runs here leaves loopback: a server on the shipped zones, whose addresses are other people's, probes
+//! the demo's stand-ins; one that probes for real has a map to loopback, or a network namespace of its own.
+
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -32,6 +37,17 @@ impl Site {
         site
     }
 
+    /// The reference policy alone, unchanged, with the shipped `geoip/`.
+    pub(crate) fn of_the_reference_policy() -> Site {
+        let site = Site { dir: tempfile::tempdir().unwrap() };
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
+        copy(&shipped.join("geoip"), &site.path("geoip"));
+        fs::create_dir(site.path("zones")).unwrap();
+        let policy = "zones/api.meta-driven.example.com.yaml";
+        fs::copy(shipped.join(policy), site.path(policy)).unwrap();
+        site
+    }
+
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.dir.path().join(inside)
     }
@@ -59,20 +75,27 @@ impl Site {
         self.meridian(arguments).output().unwrap()
     }
 
-    /// Serves on a port that the kernel chooses.
+    /// Serves on ports that the kernel chooses, and probes stand-ins.
     pub(crate) fn serve(self) -> Node {
         self.serve_with(&["--listen", "127.0.0.1:0"])
     }
 
+    /// The same, with what else is said.
     pub(crate) fn serve_with(self, arguments: &[&str]) -> Node {
-        let mut child = self.meridian(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.meridian(&["--demo", "--api", "127.0.0.1:0"]);
+        command.args(arguments);
+        self.start(command)
+    }
+
+    /// Runs a command that serves, in this directory.
+    pub(crate) fn start(self, mut command: Command) -> Node {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
-        let mut node = Node { child, site: self, stdout, stderr, address: ([127, 0, 0, 1], 0).into() };
-        let line = node.stdout.until(|line| line.contains("listening  ")).unwrap_or_else(|| {
-            panic!("it does not serve:\n{}", node.stderr.rest().join("\n"));
-        });
-        let address = line.trim().strip_prefix("listening  ").unwrap().split([' ', ',']).next().unwrap();
-        node.address = address.parse().unwrap();
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut node = Node { child, site: self, stdout, stderr, address, api: String::new() };
+        let listening = node.greeted("listening  ");
+        node.address = listening.split([' ', ',']).next().unwrap().parse().unwrap();
+        node.api = node.greeted("api        ");
         node
     }
 }
@@ -136,9 +159,53 @@ pub(crate) struct Node {
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
     pub(crate) address: SocketAddr,
+    /// The URL of its API.
+    pub(crate) api: String,
 }
 
 impl Node {
+    /// What a line of the greeting says after `label`.
+    fn greeted(&mut self, label: &str) -> String {
+        let line = self.stdout.until(|line| line.contains(label)).unwrap_or_else(|| {
+            panic!("it does not serve:\n{}", self.stderr.rest().join("\n"));
+        });
+        line.trim().strip_prefix(label).unwrap().to_owned()
+    }
+
+    /// A client command, told of this server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        self.site.meridian(arguments).args(["--server", &self.api]).output().unwrap()
+    }
+
+    /// What `meridian status` knows.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let output = self.command(&["status", "--output", "json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Waits until `is_so`, asking again and again; how long that took.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&Node) -> bool) -> Duration {
+        let started = Instant::now();
+        while !is_so(self) {
+            assert!(started.elapsed() < PATIENCE, "in vain: {what}; status: {:#}", self.status());
+            thread::sleep(Duration::from_millis(20));
+        }
+        started.elapsed()
+    }
+
+    /// Its process id, for signals.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it without warning; the directory stays, for another one.
+    pub(crate) fn kill(mut self) -> Site {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.site, Site { dir: tempfile::tempdir().unwrap() })
+    }
+
     /// Asks over UDP, and over TCP when the answer was truncated.
     pub(crate) fn ask(&self, name: &str, rtype: RecordType, subnet: Option<&str>) -> Answer {
         let query = query(name, rtype, subnet);

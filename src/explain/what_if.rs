@@ -6,9 +6,10 @@ use crate::model::{
     AddressKey, Admin, DatacenterIx, Facts, Health, NamedDatacenters, Override, OverrideKind, PolicySet, Revision,
     Scope, ServiceIx, State, Verdict, resolve_datacenter,
 };
+use crate::table::RoutingTable;
 
 /// Who is meant by each of these names, groups taken apart.
-pub(super) fn datacenters(policy: &PolicySet, names: &[String]) -> Result<BTreeSet<DatacenterIx>, String> {
+pub fn datacenters(policy: &PolicySet, names: &[String]) -> Result<BTreeSet<DatacenterIx>, String> {
     let mut all = BTreeSet::new();
     for name in names {
         match resolve_datacenter(&policy.datacenters, &policy.groups, name) {
@@ -28,7 +29,7 @@ pub(super) fn datacenters(policy: &PolicySet, names: &[String]) -> Result<BTreeS
 }
 
 /// Everything up, but for these.
-pub(super) fn facts(
+pub fn facts(
     policy: &PolicySet,
     down: &BTreeSet<DatacenterIx>,
     out: &BTreeSet<DatacenterIx>,
@@ -56,6 +57,26 @@ pub(super) fn facts(
     facts
 }
 
+/// The facts of `table`, and these over them.
+pub fn assumed(
+    table: &RoutingTable,
+    down: &BTreeSet<DatacenterIx>,
+    out: &BTreeSet<DatacenterIx>,
+    switch: &BTreeSet<DatacenterIx>,
+) -> Facts {
+    let mut all = table.facts().clone();
+    let assumed = facts(table.base().policy(), down, out, switch);
+    all.health.of.extend(assumed.health.of);
+    all.datacenters.extend(assumed.datacenters);
+    for mut order in assumed.overrides {
+        // The latest order of all.
+        all.revision.0 += 1;
+        order.revision = all.revision;
+        all.overrides.push(order);
+    }
+    all
+}
+
 /// Every address in `down` is down. An endpoint without checks stays up: nobody would see.
 fn health(policy: &PolicySet, down: &BTreeSet<DatacenterIx>) -> Health {
     let mut health = Health::all_up();
@@ -74,7 +95,7 @@ fn health(policy: &PolicySet, down: &BTreeSet<DatacenterIx>) -> Health {
 
 /// What of `down` is not down to anybody: endpoints of the service that no check looks at. One sentence for each data
 /// centre, or for each endpoint where others beside it are checked.
-pub(super) fn unseen(policy: &PolicySet, ix: ServiceIx, down: &BTreeSet<DatacenterIx>) -> Vec<String> {
+pub fn unseen(policy: &PolicySet, ix: ServiceIx, down: &BTreeSet<DatacenterIx>) -> Vec<String> {
     let service = &policy.services[ix.at()];
     let mut notes = Vec::new();
     for dc in down {

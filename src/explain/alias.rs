@@ -14,28 +14,32 @@ use crate::zone::{Find, Node};
 
 /// What a question is about in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Destination {
+pub struct Destination {
     /// The names on the way: the one asked for, and each that an alias leads to. Never empty.
-    pub(super) names: Vec<Name>,
-    pub(super) stands: Stands,
+    pub names: Vec<Name>,
+    /// Where it ends.
+    pub stands: Stands,
 }
 
 /// What stands at the last of the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stands {
+pub enum Stands {
+    /// A service.
     Service(ServiceIx),
     /// A name of a master file, whatever it owns.
     Static,
     /// Other servers answer below this point.
     Delegated,
+    /// Our zone has no such name.
     NoName,
+    /// In none of our zones.
     NotOurs,
 }
 
 impl Destination {
     /// Follows the static aliases of `name`, at most [`CNAME_HOPS_MAX`] and none twice. A question for CNAME or ANY
     /// is about the alias itself.
-    pub(super) fn of(table: &RoutingTable, name: &Name, rtype: u16) -> Destination {
+    pub fn of(table: &RoutingTable, name: &Name, rtype: u16) -> Destination {
         let mut names = vec![name.clone()];
         loop {
             let (stands, next) = look(table, &names[names.len() - 1]);
@@ -50,11 +54,12 @@ impl Destination {
     }
 
     /// The name that a resolver asks for last.
-    pub(super) fn last(&self) -> &Name {
+    pub fn last(&self) -> &Name {
         &self.names[self.names.len() - 1]
     }
 
-    pub(super) fn service(&self) -> Option<ServiceIx> {
+    /// The service at the end, if it is one.
+    pub fn service(&self) -> Option<ServiceIx> {
         match self.stands {
             Stands::Service(ix) => Some(ix),
             Stands::Static | Stands::Delegated | Stands::NoName | Stands::NotOurs => None,

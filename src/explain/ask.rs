@@ -14,16 +14,20 @@ use crate::table::RoutingTable;
 
 /// A reply, as a client reads it.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
-    pub(super) rcode: ResponseCode,
-    pub(super) answers: Vec<Record>,
-    pub(super) authorities: Vec<Record>,
-    pub(super) scope: Option<u8>,
+pub struct Reply {
+    /// The response code.
+    pub rcode: ResponseCode,
+    /// The answer section.
+    pub answers: Vec<Record>,
+    /// The authority section.
+    pub authorities: Vec<Record>,
+    /// The ECS scope.
+    pub scope: Option<u8>,
 }
 
 impl Reply {
     /// The addresses among the answers.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+    pub fn addresses(&self) -> Vec<IpAddr> {
         self.answers
             .iter()
             .filter_map(|record| match &record.data {
@@ -36,7 +40,7 @@ impl Reply {
 }
 
 /// Random numbers that between them bring out every answer that chance could give; one for static data.
-pub(super) fn randoms(table: &RoutingTable, service: Option<ServiceIx>, client: IpNet) -> Vec<u64> {
+pub fn randoms(table: &RoutingTable, service: Option<ServiceIx>, client: IpNet) -> Vec<u64> {
     match service.map(|ix| table.service(ix)) {
         Some(view) => view.randoms(view.locate(client.addr())),
         None => vec![0],
@@ -44,7 +48,7 @@ pub(super) fn randoms(table: &RoutingTable, service: Option<ServiceIx>, client: 
 }
 
 /// Asks `table` for `name` from `client`, over TCP so that nothing is cut off.
-pub(super) fn ask(
+pub fn ask(
     table: &RoutingTable,
     name: &Name,
     rtype: u16,

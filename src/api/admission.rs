@@ -1,0 +1,79 @@
+//! Who may open one more connection: so many in all, so many of one address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The book of open connections.
+#[derive(Debug)]
+pub(super) struct Admission {
+    max: usize,
+    per_client_max: usize,
+    open: Mutex<(usize, HashMap<IpAddr, usize>)>,
+    refused: AtomicU64,
+}
+
+impl Admission {
+    pub(super) fn new(max: usize, per_client_max: usize) -> Arc<Admission> {
+        Arc::new(Admission { max, per_client_max, open: Mutex::default(), refused: AtomicU64::new(0) })
+    }
+
+    /// A place for one more connection of `client`; dropping it frees the place.
+    pub(super) fn admit(self: &Arc<Admission>, client: IpAddr) -> Option<Place> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = open.1.get(&client).copied().unwrap_or_default();
+        if open.0 >= self.max || of_client >= self.per_client_max {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        open.0 += 1;
+        open.1.insert(client, of_client + 1);
+        Some(Place { admission: Arc::clone(self), client })
+    }
+
+    /// Open now, and refused since the start.
+    pub(super) fn count(&self) -> (usize, u64) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).0;
+        (open, self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// The place of one open connection.
+#[derive(Debug)]
+pub(super) struct Place {
+    admission: Arc<Admission>,
+    client: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.0 -= 1;
+        if let Some(count) = open.1.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                open.1.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_in_all_and_by_client_and_return() {
+        let admission = Admission::new(3, 2);
+        let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let first = admission.admit(a).unwrap();
+        let _second = admission.admit(a).unwrap();
+        assert!(admission.admit(a).is_none());
+        let _third = admission.admit(b).unwrap();
+        assert!(admission.admit(b).is_none());
+        drop(first);
+        assert!(admission.admit(a).is_some());
+        assert_eq!(admission.count(), (2, 2));
+    }
+}

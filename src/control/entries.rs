@@ -1,0 +1,324 @@
+//! Entry conditions: what must hold before a tier may be entered automatically.
+//!
+//! A condition is asked at the door. Once clients are in a tier, by choice or by order, it stays open to them, whatever
+//! becomes of the condition, until they have gone elsewhere: a dip of its `when` check, or an earlier tier that has
+//! recovered and waits for failback, throws nobody back.
+//!
+//! - `manual` is never met: orders enter without asking.
+//! - `after`: the earlier tiers have been unusable for so long. Unusable is down, ordered out, or closed by a
+//!   condition of their own; what is merely not known is not unusable. When all of them are ordered out the delay
+//!   has no purpose, and is none.
+//! - `when`: each check is up at every endpoint of the tier that may answer; a check with a host of its own, anywhere.
+//! - `confirm: n`: at least `n` observers each see every endpoint of the earlier tiers down, by their own evidence.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::moves::Chosen;
+use super::scene::Scene;
+use crate::health::Verdicts;
+use crate::model::{
+    AddressKey, CheckIx, EndpointIx, EntryState, Member, Method, Moment, Node, ObserverId, PolicySet, RegionIx, Route,
+    ServiceIx, State,
+};
+use crate::steer::{Floor, Standing};
+
+/// A tier: of whom, for whom, and its position.
+pub(super) type TierKey = (ServiceIx, Option<RegionIx>, u16);
+
+/// A tier that clients have entered, as it is stored: by names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeptEntry {
+    /// The service's name.
+    pub service: String,
+    /// The region whose clients are there; `None`: elsewhere.
+    pub region: Option<String>,
+    /// The tier's endpoints, in the order written.
+    pub endpoints: Vec<String>,
+}
+
+/// What is kept of a tier with a condition.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// Since when no earlier tier is usable.
+    unusable_since: Option<Moment>,
+    /// Clients are there.
+    is_entered: bool,
+    /// When it opens by itself.
+    pub(super) opens_at: Option<Moment>,
+    pub(super) state: EntryState,
+    /// No earlier tier is usable: what keeps this one closed matters now.
+    pub(super) is_asked: bool,
+}
+
+/// The conditions of all tiers that have one.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    doors: BTreeMap<TierKey, Door>,
+    by_check: HashMap<CheckIx, BTreeSet<ServiceIx>>,
+    /// Every address where somebody looks by a check with a host of its own, by check.
+    anywhere: HashMap<CheckIx, Vec<AddressKey>>,
+}
+
+impl Entries {
+    /// Goes over to another policy: who has been entered stays so, by name.
+    pub(super) fn load(
+        &mut self,
+        kept: &[KeptEntry],
+        policy: &PolicySet,
+        looked_at: impl Iterator<Item = (AddressKey, CheckIx)>,
+    ) {
+        let entered: BTreeSet<&KeptEntry> = kept.iter().collect();
+        *self = Entries::default();
+        for (at, service) in policy.services.iter().enumerate() {
+            let ix = ServiceIx::from_at(at);
+            for route in service.policy.all_routes() {
+                for (at, tier) in tiers(route).iter().enumerate().filter(|(_, tier)| !tier.entry.is_free()) {
+                    let key = (ix, route.region, position(at));
+                    let door = Door {
+                        unusable_since: None,
+                        is_entered: entered.contains(&named(policy, key, tier)),
+                        opens_at: None,
+                        state: EntryState::Unmet("nothing is known yet".into()),
+                        is_asked: false,
+                    };
+                    self.doors.insert(key, door);
+                    for check in &tier.entry.when {
+                        self.by_check.entry(*check).or_default().insert(ix);
+                    }
+                }
+            }
+        }
+        for (key, check) in looked_at {
+            let has_host = policy.checks.get(usize::from(check.0)).is_some_and(|check| check.spec.host.is_some());
+            if has_host && self.by_check.contains_key(&check) {
+                self.anywhere.entry(check).or_default().push(key);
+            }
+        }
+    }
+
+    /// The tiers that clients have entered, to be stored.
+    pub(super) fn kept(&self, policy: &PolicySet) -> Vec<KeptEntry> {
+        let entered = self.doors.iter().filter(|(_, door)| door.is_entered);
+        entered.filter_map(|(key, _)| Some(named(policy, *key, tier_of(policy, *key)?))).collect()
+    }
+
+    /// True when some tier of the service has a condition.
+    pub(super) fn concern(&self, service: ServiceIx) -> bool {
+        self.of(service).next().is_some()
+    }
+
+    /// Services with a tier that asks for this check.
+    pub(super) fn asking_for(&self, check: CheckIx) -> impl Iterator<Item = ServiceIx> + use<'_> {
+        self.by_check.get(&check).into_iter().flatten().copied()
+    }
+
+    /// Every tier with a condition.
+    pub(super) fn doors(&self) -> impl Iterator<Item = (&TierKey, &Door)> {
+        self.doors.iter()
+    }
+
+    /// For the facts of a table.
+    pub(super) fn facts(&self) -> BTreeMap<TierKey, EntryState> {
+        self.doors.iter().map(|(key, door)| (*key, door.state.clone())).collect()
+    }
+
+    /// The same, of one service.
+    pub(super) fn of_service(&self, service: ServiceIx) -> impl Iterator<Item = (TierKey, EntryState)> + use<'_> {
+        self.of(service).map(|(key, door)| (*key, door.state.clone()))
+    }
+
+    /// Services of which something may open at `now`.
+    pub(super) fn due(&self, now: Moment) -> BTreeSet<ServiceIx> {
+        let due = self.doors.iter().filter(|(_, door)| door.opens_at.is_some_and(|at| at <= now));
+        due.map(|((service, ..), _)| *service).collect()
+    }
+
+    /// When the next tier may open by itself.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        self.doors.values().filter_map(|door| door.opens_at).min()
+    }
+
+    fn of(&self, service: ServiceIx) -> impl Iterator<Item = (&TierKey, &Door)> + use<'_> {
+        self.doors.range((service, None, 0)..).take_while(move |((of, ..), _)| *of == service)
+    }
+
+    /// Judges the conditions of one service anew; `true` when one has another outcome than before.
+    pub(super) fn judge(
+        &mut self,
+        scene: &Scene<'_>,
+        verdicts: &Verdicts,
+        ix: ServiceIx,
+        standings: &[Standing],
+        now: Moment,
+    ) -> bool {
+        let mut is_changed = false;
+        for route in scene.service(ix).policy.all_routes() {
+            let members = tiers(route);
+            for (at, tier) in members.iter().enumerate().filter(|(_, tier)| !tier.entry.is_free()) {
+                let key = (ix, route.region, position(at));
+                let earlier = self.earlier(key, members, standings);
+                let unmet = self.unmet(scene.policy(), verdicts, (ix, tier), standings, &earlier);
+                let Some(door) = self.doors.get_mut(&key) else { continue };
+                door.is_asked = earlier.is_unusable;
+                door.unusable_since = earlier.is_unusable.then(|| door.unusable_since.unwrap_or(now));
+                door.opens_at = None;
+                let mut unmet = unmet;
+                let waited = door.unusable_since.map(|since| now.since(since));
+                let needed = if earlier.is_ordered { Duration::ZERO } else { tier.entry.after };
+                if waited.is_none_or(|waited| waited < needed) {
+                    unmet.push(format!("the tiers before it have not been unusable for {needed:?}"));
+                    door.opens_at = door.unusable_since.map(|since| since + needed);
+                }
+                let state = match door.is_entered || unmet.is_empty() {
+                    true => EntryState::Met,
+                    false => EntryState::Unmet(unmet.join("; ")),
+                };
+                if door.is_entered {
+                    door.opens_at = None;
+                }
+                is_changed |= std::mem::replace(&mut door.state, state.clone()) != state;
+            }
+        }
+        is_changed
+    }
+
+    fn earlier(&self, (service, region, tier): TierKey, members: &[Member], standings: &[Standing]) -> Earlier {
+        let (mut blocking, mut is_unusable, mut is_ordered) = (Vec::new(), true, true);
+        for (at, member) in members.iter().enumerate().take(usize::from(tier)) {
+            let door = self.doors.get(&(service, region, position(at)));
+            let is_open = door.is_none_or(|door| door.state == EntryState::Met);
+            for endpoint in endpoints(member) {
+                let standing = &standings[endpoint.at()];
+                let is_barred = standing.bar.is_some();
+                is_unusable &= !is_open || !standing.is_usable(Floor::Unknown);
+                is_ordered &= is_barred;
+                if is_open && !is_barred {
+                    blocking.push(endpoint);
+                }
+            }
+        }
+        Earlier { blocking, is_unusable, is_ordered }
+    }
+
+    /// What of the conditions, the delay left out, does not hold.
+    fn unmet(
+        &self,
+        policy: &PolicySet,
+        verdicts: &Verdicts,
+        (ix, tier): (ServiceIx, &Member),
+        standings: &[Standing],
+        earlier: &Earlier,
+    ) -> Vec<String> {
+        let mut unmet = Vec::new();
+        if tier.entry.manual {
+            unmet.push("it is entered by order only".to_owned());
+        }
+        for check in &tier.entry.when {
+            let spec = policy.checks.get(usize::from(check.0));
+            let is_up = match spec.is_some_and(|check| check.spec.host.is_some()) {
+                true => self.is_up_anywhere(verdicts, *check),
+                false => is_up_there(policy, verdicts, (ix, tier), standings, *check),
+            };
+            if !is_up {
+                unmet.push(format!("check {} is not up there", spec.map_or("?", |check| check.id.as_str())));
+            }
+        }
+        if tier.entry.confirm > 1 && !earlier.is_ordered {
+            let agree = earlier.blocking.iter().map(|endpoint| verdicts.confirmations(policy, ix, *endpoint));
+            let agree: Option<BTreeSet<Option<ObserverId>>> = agree.reduce(|all, these| &all & &these);
+            let count = agree.map_or(usize::MAX, |agree| agree.len());
+            if count < usize::from(tier.entry.confirm) {
+                let needed = tier.entry.confirm;
+                unmet.push(format!("{count} of {needed} observers see the tiers before it down"));
+            }
+        }
+        unmet
+    }
+
+    fn is_up_anywhere(&self, verdicts: &Verdicts, check: CheckIx) -> bool {
+        let places = self.anywhere.get(&check).map_or(&[][..], Vec::as_slice);
+        places.iter().any(|key| verdicts.check(*key, check) == State::Up)
+    }
+
+    /// Takes note of who answers the clients of each route; `true` when that opens or closes
+    /// a door.
+    pub(super) fn note(
+        &mut self,
+        policy: &PolicySet,
+        ix: ServiceIx,
+        chosen: &BTreeMap<Option<RegionIx>, Chosen>,
+    ) -> bool {
+        let mut is_changed = false;
+        let keys: Vec<TierKey> = self.of(ix).map(|(key, _)| *key).collect();
+        for key in keys {
+            let (Some(chosen), Some(tier)) = (chosen.get(&key.1), tier_of(policy, key)) else { continue };
+            let are_in = |who: &BTreeSet<EndpointIx>| endpoints(tier).iter().any(|endpoint| who.contains(endpoint));
+            let Some(door) = self.doors.get_mut(&key) else { continue };
+            let is_open = door.state == EntryState::Met;
+            let is_entered = (is_open && are_in(&chosen.automatic)) || are_in(&chosen.ordered);
+            is_changed |= std::mem::replace(&mut door.is_entered, is_entered) != is_entered;
+        }
+        is_changed
+    }
+}
+
+/// What the tiers before one come to.
+struct Earlier {
+    /// Their endpoints that are not ordered out, and could be entered.
+    blocking: Vec<EndpointIx>,
+    is_unusable: bool,
+    /// All of them are ordered out.
+    is_ordered: bool,
+}
+
+fn is_up_there(
+    policy: &PolicySet,
+    verdicts: &Verdicts,
+    (ix, tier): (ServiceIx, &Member),
+    standings: &[Standing],
+    check: CheckIx,
+) -> bool {
+    let mut there = endpoints(tier);
+    there.retain(|endpoint| standings[endpoint.at()].is_usable(Floor::Unknown));
+    let is_up = |endpoint: &EndpointIx| {
+        let count = policy.services[ix.at()].endpoint(*endpoint).data.address_count();
+        (0..u16::try_from(count).unwrap_or(u16::MAX))
+            .any(|address| verdicts.check(AddressKey { service: ix, endpoint: *endpoint, address }, check) == State::Up)
+    };
+    !there.is_empty() && there.iter().all(is_up)
+}
+
+fn tiers(route: &Route) -> &[Member] {
+    match &route.tiers {
+        Some(pool) if pool.method == Method::Ordered => &pool.members,
+        Some(_) | None => &[],
+    }
+}
+
+fn tier_of(policy: &PolicySet, (service, region, tier): TierKey) -> Option<&Member> {
+    let mut routes = policy.services.get(service.at())?.policy.all_routes();
+    tiers(routes.find(|route| route.region == region)?).get(usize::from(tier))
+}
+
+fn endpoints(member: &Member) -> Vec<EndpointIx> {
+    match &member.node {
+        Node::Endpoint(endpoint) => vec![*endpoint],
+        Node::Pool(pool) => pool.endpoints(),
+    }
+}
+
+fn position(at: usize) -> u16 {
+    u16::try_from(at).expect("limits bound the tiers of a region")
+}
+
+fn named(policy: &PolicySet, (service, region, _): TierKey, tier: &Member) -> KeptEntry {
+    let service = &policy.services[service.at()];
+    KeptEntry {
+        service: service.name.to_string(),
+        region: region.map(|region| policy.regions[region.at()].id.to_string()),
+        endpoints: endpoints(tier).iter().map(|endpoint| service.endpoint(*endpoint).id.to_string()).collect(),
+    }
+}

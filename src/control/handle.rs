@@ -1,0 +1,222 @@
+//! How the rest of the program talks to control.
+//!
+//! Orders, reports and reloads wait in a bounded inbox and are answered; when it is full they are refused at once.
+//! Health waits beside it, so that it is never refused: the states that have come since control last looked are one
+//! event.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{oneshot, watch};
+
+use super::event::{Event, Order, OrderRefused, Ordered, Reloaded, Report, Reported};
+use super::status::{Blindness, Status};
+use crate::health::TargetId;
+use crate::limits;
+use crate::model::State;
+use crate::table::{RoutingTable, Subscription};
+
+/// Why control did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Too many wait already.
+    #[error("control has too much to do; try again")]
+    Busy,
+    /// Its thread has ended.
+    #[error("control has ended")]
+    Ended,
+}
+
+/// Changes of health that control has not looked at.
+#[derive(Debug, Default)]
+struct Waiting {
+    states: Vec<(TargetId, State)>,
+    blindness: Option<Option<Blindness>>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.blindness.is_none()
+    }
+
+    /// Without bound only if control stood still: then the newest state of each target is all that is kept.
+    fn add(&mut self, states: Vec<(TargetId, State)>) {
+        self.states.extend(states);
+        if self.states.len() > 2 * limits::TARGETS_MAX {
+            let newest: BTreeMap<TargetId, State> = self.states.drain(..).collect();
+            self.states.extend(newest);
+        }
+    }
+}
+
+/// Talks to control, from any thread.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    events: SyncSender<Option<Event>>,
+    waiting: Arc<Mutex<Waiting>>,
+    status: Arc<ArcSwap<Status>>,
+    first_round: watch::Receiver<bool>,
+    subscription: Subscription,
+}
+
+impl Handle {
+    /// The table that serves now.
+    pub fn table(&self) -> Arc<RoutingTable> {
+        self.subscription.current()
+    }
+
+    /// For the readers of what control publishes.
+    pub fn subscription(&self) -> Subscription {
+        self.subscription.clone()
+    }
+
+    /// How it all stands.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// Returns once every target has been heard of, or control has ended. Whoever opens doors waits for it, but no
+    /// longer than `startup_wait`.
+    pub async fn first_round(&self) {
+        let mut first_round = self.first_round.clone();
+        // An error: control has ended.
+        drop(first_round.wait_for(|is_complete| *is_complete).await);
+    }
+
+    /// States of targets. Never waits, and is never refused.
+    pub fn health(&self, states: Vec<(TargetId, State)>) {
+        self.wake_with(|waiting| waiting.add(states));
+    }
+
+    /// The engine believes no falls for a while, or does again. Never waits, and is never refused.
+    pub fn blindness(&self, blindness: Option<Blindness>) {
+        self.wake_with(|waiting| waiting.blindness = Some(blindness));
+    }
+
+    fn wake_with(&self, add: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = waiting.is_empty();
+        add(&mut waiting);
+        if was_empty {
+            // Full: control is awake, and looks here before it waits again. Ended: nobody looks any more.
+            drop(self.events.try_send(None));
+        }
+    }
+
+    /// Reads all files again.
+    pub async fn reload(&self) -> Result<Reloaded, Unanswered> {
+        self.ask(|reply| Event::Reload { reply }).await
+    }
+
+    /// Tells what others see.
+    pub async fn report(&self, batch: Vec<Report>) -> Result<Reported, Unanswered> {
+        self.ask(|reply| Event::Report { batch, reply }).await
+    }
+
+    /// Orders.
+    pub async fn order(&self, order: Order) -> Result<Result<Ordered, OrderRefused>, Unanswered> {
+        self.ask(|reply| Event::Order { order, reply }).await
+    }
+
+    /// Lets clients go back to what they left because it was down.
+    pub async fn failback(
+        &self,
+        datacenters: Vec<String>,
+        actor: String,
+        reason: String,
+    ) -> Result<Result<Ordered, OrderRefused>, Unanswered> {
+        self.order(Order::Failback { datacenters, services: Vec::new(), actor, reason }).await
+    }
+
+    /// Ends control, after what waits already.
+    pub fn stop(&self) {
+        // A full inbox is soon empty; an error means that it has ended.
+        drop(self.events.send(Some(Event::Stop)));
+    }
+
+    async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Result<T, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        match self.events.try_send(Some(event(reply))) {
+            Ok(()) => answer.await.map_err(|_| Unanswered::Ended),
+            Err(TrySendError::Full(_)) => Err(Unanswered::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(Unanswered::Ended),
+        }
+    }
+}
+
+/// Control's end.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    events: Receiver<Option<Event>>,
+    waiting: Arc<Mutex<Waiting>>,
+    status: Arc<ArcSwap<Status>>,
+    first_round: watch::Sender<bool>,
+    handle: Handle,
+}
+
+impl Inbox {
+    pub(super) fn new(status: Status, subscription: Subscription) -> Inbox {
+        let (sender, events) = sync_channel(limits::CONTROL_INBOX_LEN);
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let (first_round, is_complete) = watch::channel(status.is_first_round_complete);
+        let status = Arc::new(ArcSwap::from_pointee(status));
+        let handle = Handle {
+            events: sender,
+            waiting: Arc::clone(&waiting),
+            status: Arc::clone(&status),
+            first_round: is_complete,
+            subscription,
+        };
+        Inbox { events, waiting, status, first_round, handle }
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    pub(super) fn publish(&self, status: Status) {
+        let is_complete = status.is_first_round_complete;
+        self.status.store(Arc::new(status));
+        self.first_round.send_if_modified(|was| !std::mem::replace(was, *was || is_complete) && is_complete);
+    }
+
+    pub(super) fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// The next events: health first, and all of it at once. [`Event::Tick`] when `patience` is over first.
+    pub(super) fn next(&self, patience: Option<Duration>) -> Vec<Event> {
+        let folded = self.folded();
+        let event = match (folded.is_empty(), patience) {
+            (false, _) => self.events.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            }),
+            (true, Some(patience)) => self.events.recv_timeout(patience),
+            (true, None) => self.events.recv().map_err(RecvTimeoutError::from),
+        };
+        let mut events = folded;
+        match event {
+            // What came meanwhile is older than the event that woke us, or came with it.
+            Ok(None) => events.extend(self.folded()),
+            Ok(Some(event)) => {
+                events.extend(self.folded());
+                events.push(event);
+            }
+            Err(RecvTimeoutError::Timeout) if events.is_empty() => events.push(Event::Tick),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => events.push(Event::Stop),
+        }
+        events
+    }
+
+    fn folded(&self) -> Vec<Event> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Waiting { states, blindness } = std::mem::take(&mut *waiting);
+        let states = Some(states).filter(|states| !states.is_empty()).map(Event::Health);
+        blindness.map(Event::Blindness).into_iter().chain(states).collect()
+    }
+}

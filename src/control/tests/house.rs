@@ -1,0 +1,268 @@
+//! A control whose policy is text, whose eyes are the test's, and whose clock stands still until it is told.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use crate::config::{self, SourceFile};
+use crate::control::status::Now;
+use crate::control::{Control, Event, Eyes, Keeper, Load, Order, OrderRefused, Ordered, Paths, Report, Reported};
+use crate::control::{Restored, Seams, Snapshot, Status};
+use crate::geo::Atlas;
+use crate::health::{Target, TargetId};
+use crate::model::*;
+use crate::table::{Base, Files};
+
+pub(super) const PLACES: &str = "networks:\n  \
+    10.1.0.0/16: { country: CN, subdivision: CN-BJ, city: Beijing }\n  \
+    10.2.0.0/16: { country: CN, subdivision: CN-SH, city: Shanghai }\n";
+
+/// The reference deployment's policy, as its network team wrote it.
+pub(super) const REFERENCE: &str = include_str!("../../../zones/api.meta-driven.example.com.yaml");
+
+/// A second on the wall when tests begin.
+pub(super) const WALL_S: u64 = 1_800_000_000;
+
+/// What is edited in a policy for which the files have no words.
+pub(super) type Edit = fn(&mut PolicySet);
+
+pub(super) fn base(text: &str, settings: &Settings, edit: Edit) -> Arc<Base> {
+    let mut files = vec![SourceFile::new("places.yaml", PLACES.as_bytes())];
+    let texts = text.split("---\n").enumerate();
+    files.extend(texts.map(|(at, text)| SourceFile::new(&format!("{at}.yaml"), text.as_bytes())));
+    let (atlas, _) = Atlas::load(Vec::new(), &[]);
+    let atlas = Arc::new(atlas);
+    let (mut policy, _, found) = config::load_policies(&files, &*atlas, settings);
+    assert!(!found.iter().any(|found| found.is_error()), "{found:#?}");
+    edit(&mut policy);
+    let atlas = atlas.with_networks(&policy.networks);
+    let files = Files { policy, zones: Vec::new(), atlas, settings: settings.clone(), ns_required: false };
+    let (base, found) = Base::build(files);
+    base.unwrap_or_else(|| panic!("{found:#?}"))
+}
+
+#[derive(Debug, Default)]
+struct Outside {
+    targets: Vec<Target>,
+    kept: Option<Snapshot>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shared(Arc<Mutex<Outside>>);
+
+impl Keeper for Shared {
+    fn keep(&self, snapshot: &Snapshot) {
+        self.0.lock().unwrap().kept = Some(snapshot.clone());
+    }
+}
+
+pub(super) struct House {
+    pub(super) control: Control,
+    pub(super) now_s: u64,
+    /// What the wall clock is ahead of the other one.
+    pub(super) wall_s: u64,
+    outside: Shared,
+    text: String,
+    edit: Edit,
+    settings: Settings,
+}
+
+impl House {
+    pub(super) fn new(text: &str) -> House {
+        House::with(text, |_| {}, Settings::default())
+    }
+
+    pub(super) fn with(text: &str, edit: Edit, settings: Settings) -> House {
+        House::restored(text, edit, settings, Restored::default(), WALL_S)
+    }
+
+    fn restored(text: &str, edit: Edit, settings: Settings, restored: Restored, wall_s: u64) -> House {
+        let outside = Shared::default();
+        let told = outside.clone();
+        let eyes = Eyes::new(move |targets| told.0.lock().unwrap().targets = targets);
+        let keeper = Box::new(outside.clone());
+        let seams = Seams { eyes: Some(eyes), keeper, restored, origin: Instant::now() };
+        let base = base(text, &settings, edit);
+        let paths = Paths { zones: "/nowhere".into(), geoip: vec![], geoip_if_present: true, geoip_required: false };
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(wall_s);
+        let control = Control::with_at(Moment::default(), wall, (paths, settings.clone(), false), &base, seams);
+        House { control, now_s: 0, wall_s, outside, text: text.to_owned(), edit, settings }
+    }
+
+    /// Everything is up, seen by everybody.
+    pub(super) fn well(text: &str) -> House {
+        House::new(text).all_up()
+    }
+
+    pub(super) fn all_up(mut self) -> House {
+        let all: Vec<(TargetId, State)> = self.targets().iter().map(|target| (target.id, State::Up)).collect();
+        self.health(all);
+        self
+    }
+
+    /// Ends the process and begins another one `later_s` seconds later by the wall clock, which may be negative.
+    pub(super) fn restart(self, later_s: i64) -> House {
+        let kept = self.kept();
+        let restored = Restored {
+            generation: kept.generation,
+            revision: kept.revision,
+            latches: kept.latches.to_vec(),
+            entered: kept.entered.to_vec(),
+            health: kept.addresses.iter().flat_map(|block| block.to_vec()).collect(),
+        };
+        let wall_s = (self.wall_s + self.now_s).strict_add_signed(later_s);
+        House::restored(&self.text, self.edit, self.settings, restored, wall_s)
+    }
+
+    pub(super) fn kept(&self) -> Snapshot {
+        self.outside.0.lock().unwrap().kept.clone().expect("something was kept")
+    }
+
+    pub(super) fn targets(&self) -> Vec<Target> {
+        self.outside.0.lock().unwrap().targets.clone()
+    }
+
+    pub(super) fn now(&self) -> (Moment, SystemTime) {
+        let moment = Duration::from_secs(self.now_s);
+        (Moment(moment), SystemTime::UNIX_EPOCH + Duration::from_secs(self.wall_s) + moment)
+    }
+
+    fn handle(&mut self, event: Event) {
+        let (now, wall) = self.now();
+        self.control.handle(now, wall, event);
+    }
+
+    pub(super) fn health(&mut self, states: Vec<(TargetId, State)>) {
+        self.handle(Event::Health(states));
+    }
+
+    /// Lets time pass until then, waking control whenever it wants to.
+    pub(super) fn at(&mut self, then_s: u64) -> &mut House {
+        while let Some(wake) = self.control.next_wake().filter(|wake| wake.0 <= Duration::from_secs(then_s)) {
+            self.now_s = self.now_s.max(wake.0.as_millis().div_ceil(1000) as u64);
+            self.handle(Event::Tick);
+            assert!(self.control.next_wake() != Some(wake), "it wakes for nothing at {wake:?}");
+        }
+        self.now_s = then_s;
+        self
+    }
+
+    /// Targets in the data centre whose id begins so, by checks of the endpoints' own.
+    pub(super) fn there(&self, datacenter: &str) -> Vec<TargetId> {
+        let targets = self.targets();
+        let is_there = |target: &&Target| {
+            target.datacenter.as_ref().is_some_and(|id| id.as_str().starts_with(datacenter))
+                && target.spec.check.host.is_none()
+        };
+        targets.iter().filter(is_there).map(|target| target.id).collect()
+    }
+
+    pub(super) fn see(&mut self, datacenters: &[&str], state: State) -> &mut House {
+        let targets: Vec<TargetId> = datacenters.iter().flat_map(|datacenter| self.there(datacenter)).collect();
+        assert!(!targets.is_empty());
+        self.health(targets.into_iter().map(|target| (target, state)).collect());
+        self
+    }
+
+    pub(super) fn down(&mut self, datacenters: &[&str]) -> &mut House {
+        self.see(datacenters, State::Down)
+    }
+
+    pub(super) fn up(&mut self, datacenters: &[&str]) -> &mut House {
+        self.see(datacenters, State::Up)
+    }
+
+    /// States of the targets of one check.
+    pub(super) fn see_check(&mut self, check: &str, datacenter: &str, state: State) -> &mut House {
+        let spec = {
+            let table = self.control.current();
+            let checks = &table.base().policy().checks;
+            Arc::clone(&checks.iter().find(|one| one.id.as_str() == check).unwrap().spec)
+        };
+        let targets = self.targets();
+        let meant = targets.iter().filter(|target| {
+            let is_there = target.datacenter.as_ref().is_some_and(|id| id.as_str().starts_with(datacenter));
+            *target.spec.check == *spec && (is_there || datacenter.is_empty())
+        });
+        let states: Vec<(TargetId, State)> = meant.map(|target| (target.id, state)).collect();
+        assert!(!states.is_empty());
+        self.health(states);
+        self
+    }
+
+    pub(super) fn order(&mut self, order: Order) -> Result<Ordered, OrderRefused> {
+        let (reply, mut answer) = oneshot::channel();
+        self.handle(Event::Order { order, reply });
+        answer.try_recv().expect("orders are answered at once")
+    }
+
+    pub(super) fn failback(&mut self, datacenter: &str) -> Result<Ordered, OrderRefused> {
+        let (actor, reason) = ("ann".to_owned(), "a test".to_owned());
+        self.order(Order::Failback { datacenters: vec![datacenter.into()], services: vec![], actor, reason })
+    }
+
+    pub(super) fn report(&mut self, batch: Vec<Report>) -> Reported {
+        let (reply, mut answer) = oneshot::channel();
+        self.handle(Event::Report { batch, reply });
+        answer.try_recv().expect("reports are answered at once")
+    }
+
+    /// Reads other files.
+    pub(super) fn reload(&mut self, text: &str) {
+        let base = base(text, &self.settings, self.edit);
+        let (moment, wall) = self.now();
+        let load =
+            |_: &Paths, _: &Settings, _| Load { base: Some(base), has_geoip: false, tests: vec![], found: vec![] };
+        assert!(self.control.reload_with(load, Now { moment, wall }).is_new);
+        self.text = text.to_owned();
+    }
+
+    pub(super) fn status(&self) -> Arc<Status> {
+        self.control.status()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.control.current().generation().0
+    }
+
+    /// The data centres that can answer a client there, by the leading words of their ids; `-`: nobody.
+    pub(super) fn of(&self, place: &str) -> String {
+        self.of_service(place, 0)
+    }
+
+    pub(super) fn of_service(&self, place: &str, service: u32) -> String {
+        let client: IpAddr = match place {
+            "beijing" => [10, 1, 0, 1],
+            "shanghai" => [10, 2, 0, 1],
+            "elsewhere" => [10, 9, 0, 1],
+            other => panic!("no place {other}"),
+        }
+        .into();
+        let table = self.control.current();
+        let service = ServiceIx(service);
+        let outcome = table.service(service).locate(client).outcome;
+        let policy = table.base().policy();
+        let names = table.datacenters_of(service, outcome).iter();
+        let names: Vec<&str> = names.map(|datacenter| policy.datacenters[datacenter.at()].short_name()).collect();
+        if names.is_empty() { "-".into() } else { names.join("+") }
+    }
+
+    /// `dc1 beijing` for each latch of the first service, with ` waiting` when it waits for a person.
+    pub(super) fn latches(&self) -> BTreeSet<String> {
+        let status = self.status();
+        let text = |latch: &crate::control::LatchStatus| {
+            let region = latch.region.as_ref().map_or("elsewhere", |region| region.as_str());
+            let waiting = if latch.is_waiting { " waiting" } else { "" };
+            format!("{} {region}{waiting}", leading_words(latch.datacenter.as_str()).next().unwrap())
+        };
+        status.latches.iter().map(text).collect()
+    }
+
+    #[track_caller]
+    pub(super) fn expect_latches<const N: usize>(&self, expected: [&str; N]) {
+        assert_eq!(self.latches(), expected.map(str::to_owned).into());
+    }
+}

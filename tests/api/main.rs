@@ -1,0 +1,10 @@
+//! The HTTP API over real sockets, and the client commands against it.
+
+mod access;
+mod active_dc;
+mod bounds;
+mod calls;
+mod commands;
+mod door;
+mod house;
+mod metrics;
