@@ -8,6 +8,8 @@
 //! ```text
 //! cargo bench --bench instructions -- NXDOMAIN && callgrind_annotate --auto=yes target/callgrind/profile.1
 //! ```
+//!
+//! With `--check` it fails where there are more than [`world::Case::instructions_max`]: `tests/instructions.sh`.
 
 mod world;
 
@@ -24,13 +26,16 @@ use world::{Ask, CASES, Case};
 /// Asks the program to be the one that is measured.
 const MEASURED: &str = "--measured";
 
+/// Asks it to fail where there are too many.
+const CHECK: &str = "--check";
+
 /// Queries of each case, each of another client.
 const QUERIES: usize = 1000;
 
 fn main() -> ExitCode {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let wanted = arguments.last().filter(|last| *last != MEASURED).map_or("", String::as_str);
+    let wanted = arguments.iter().find(|argument| !argument.starts_with("--")).map_or("", String::as_str);
     let cases = || CASES.iter().filter(|case| case.name.contains(wanted));
     if arguments.first().is_some_and(|first| first == MEASURED) {
         let table = world::table();
@@ -41,7 +46,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match count(wanted, cases()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(over) if arguments.first().is_some_and(|first| first == CHECK) => {
+            eprintln!("{over} of the answers take more instructions than benches/world.rs allows");
+            ExitCode::FAILURE
+        }
+        Ok(_) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("instructions were not counted: {why}");
             ExitCode::FAILURE
@@ -58,7 +68,8 @@ fn measured(table: &RoutingTable, asks: &[Ask]) {
     }
 }
 
-fn count<'c>(wanted: &str, cases: impl Iterator<Item = &'c Case>) -> Result<(), Box<dyn std::error::Error>> {
+/// Counts, prints, and says how many cases are over their bounds.
+fn count<'c>(wanted: &str, cases: impl Iterator<Item = &'c Case>) -> Result<usize, Box<dyn std::error::Error>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/callgrind");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory)?;
@@ -74,11 +85,16 @@ fn count<'c>(wanted: &str, cases: impl Iterator<Item = &'c Case>) -> Result<(), 
     if !run.status.success() {
         return Err(String::from_utf8_lossy(&run.stderr).into());
     }
-    println!("{:<24} {:>12}", "case", "instructions");
+    println!("{:<24} {:>12} {:>8}", "case", "instructions", "at most");
+    let mut over = 0;
     for (number, case) in cases.enumerate() {
         let text = fs::read_to_string(format!("{}.{}", profile.display(), number + 1))?;
         let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("a profile without totals")?;
-        println!("{:<24} {:>12}", case.name, total.trim().parse::<usize>()? / QUERIES);
+        let each = total.trim().parse::<usize>()? / QUERIES;
+        let is_over = each > case.instructions_max;
+        over += usize::from(is_over);
+        let remark = if is_over { "  too many" } else { "" };
+        println!("{:<24} {each:>12} {:>8}{remark}", case.name, case.instructions_max);
     }
-    Ok(())
+    Ok(over)
 }

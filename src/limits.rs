@@ -552,6 +552,20 @@ pub const UDP_SOCKET_BUFFER_LEN: usize = 4 << 20;
 /// the newest, and notices a stop where the kernel did not wake it.
 pub const UDP_IDLE_TURN_S: u64 = 1;
 
+/// The longest that a UDP worker may be told to go on asking for queries before it sleeps: nearly always awake.
+pub const UDP_BUSY_POLL_MAX_MS: u64 = 60_000;
+
+/// How long the kernel itself may look into an interface's queue, in microseconds, for a worker that does not
+/// sleep: what `net.core.busy_read` recommends.
+pub const UDP_KERNEL_BUSY_POLL_US: u32 = 50;
+
+/// Octets of replies that leave as one group, to be cut by the kernel: what an IPv6 datagram takes.
+pub const UDP_GROUP_LEN_MAX: usize = 65_535 - 40 - 8;
+
+/// Batches that leave reply by reply after the kernel refused a group and took its replies: some interface can not
+/// cut, and asking it each time would cost more than grouping gains elsewhere.
+pub const UDP_UNGROUPED_BATCHES: u32 = 4096;
+
 /// Batches that a UDP worker still answers from its socket's queue once it was told to stop.
 pub const UDP_DRAIN_BATCHES: usize = 16;
 

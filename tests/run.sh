@@ -55,6 +55,11 @@ if (($# == 0)) && [[ $(rustc -vV | sed -n 's/^host: //p') == *-unknown-linux-gnu
     tests/sanitize.sh 2>&1 | tee -a "$log" || status=$?
 fi
 
+# What an answer costs, where callgrind can count it.
+if (($# == 0)); then
+    tests/instructions.sh 2>&1 | tee -a "$log" || status=$?
+fi
+
 # cargo's own result lines, added up.
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; programs++ }
      END { printf "all: %s. %d passed; %d failed; %d ignored; in %d test programs\n",

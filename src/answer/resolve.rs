@@ -103,13 +103,23 @@ impl Resolution<'_, '_, '_> {
         }
     }
 
-    /// Answers at `hop`, and at what follows from it.
-    #[inline]
+    /// Answers at `hop`, and at what follows from it. There are two of it: for the question's own name, and in
+    /// [`Resolution::walk_on`] for those that follow.
+    #[inline(always)] // 30 instructions of each answer's
     fn walk(&mut self, hop: &Hop<'_>) {
+        match self.table.zones().exact(hop.name) {
+            Some(node) if node.is_plain() && self.query.qtype() != rtype::DS => self.node(hop, node),
+            exact => self.walk_around(hop, exact),
+        }
+    }
+
+    /// The same where there is more to it than a name that exists.
+    #[inline(never)]
+    fn walk_around(&mut self, hop: &Hop<'_>, exact: Option<Node<'_>>) {
         let zones = self.table.zones();
         let found = match self.query.qtype() {
             rtype::DS => zones.find_parent_side(hop.name),
-            _ => zones.find(hop.name),
+            _ => zones.find_from(exact, hop.name),
         };
         match found {
             Find::NotOurs => {
@@ -153,6 +163,7 @@ impl Resolution<'_, '_, '_> {
     }
 
     /// A name that exists, or that a wildcard stands for.
+    #[inline(always)]
     fn node(&mut self, hop: &Hop<'_>, node: Node<'_>) {
         if let Some(ix) = node.service() {
             let service = self.table.service(ix);
@@ -175,6 +186,7 @@ impl Resolution<'_, '_, '_> {
         }
     }
 
+    #[inline(always)]
     fn service(&mut self, hop: &Hop<'_>, node: Node<'_>, service: &ServiceView<'_>) {
         let qtype = self.query.qtype();
         if qtype == rtype::ANY && !service.may_answer(rtype::CNAME) {
@@ -196,7 +208,7 @@ impl Resolution<'_, '_, '_> {
             return self.follow(hop, &cname);
         }
         match choice.rrset(qtype) {
-            Some(rrset) => self.require(hop.owner(), &rrset),
+            Some(rrset) => self.write(hop, &rrset),
             // Another choice would be a name: the HINFO holds no longer than this one.
             None if qtype == rtype::ANY => self.hinfo(hop, choice.ttl().min(HINFO_TTL_S)),
             None => self.service_no_data(hop, node.zone(), service, true),
@@ -204,9 +216,9 @@ impl Resolution<'_, '_, '_> {
     }
 
     /// Static data of the type that was asked.
-    #[inline]
+    #[inline(always)]
     fn data(&mut self, hop: &Hop<'_>, rrset: &RrsetRef<'_>) {
-        self.require(hop.owner(), rrset);
+        self.write(hop, rrset);
         if matches!(rrset.rtype, rtype::NS | rtype::MX | rtype::SRV) {
             self.add_targets(rrset);
         }
@@ -219,6 +231,7 @@ impl Resolution<'_, '_, '_> {
     }
 
     /// Answers with a CNAME, and goes on at its target unless the CNAME itself was asked for.
+    #[inline(never)]
     fn follow(&mut self, hop: &Hop<'_>, cname: &RrsetRef<'_>) {
         self.require(hop.owner(), cname);
         if self.writer.is_truncated() || self.wants_cname() {
@@ -313,6 +326,7 @@ impl Resolution<'_, '_, '_> {
     }
 
     /// The SOA of a negative answer (RFC 2308 §3).
+    #[inline(never)]
     fn soa(&mut self, hop: &Hop<'_>, zone: Zone<'_>, soa: &RrsetRef<'_>, ttl: u32) {
         let skip = hop.name.len() - zone.apex().len();
         let _ = self.writer.require(Section::Authority, hop.ancestor(skip), soa, Some(ttl));
@@ -325,6 +339,13 @@ impl Resolution<'_, '_, '_> {
         }
     }
 
+    /// What most answers consist of.
+    #[inline(always)]
+    fn write(&mut self, hop: &Hop<'_>, rrset: &RrsetRef<'_>) {
+        let _ = self.writer.require(Section::Answer, hop.owner(), rrset, None);
+    }
+
+    #[inline(never)] // what `write` does, where it is not in the way
     fn require(&mut self, owner: Owner<'_>, rrset: &RrsetRef<'_>) {
         let _ = self.writer.require(Section::Answer, owner, rrset, None);
     }

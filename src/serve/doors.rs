@@ -22,7 +22,7 @@ use super::udp::Worker;
 use super::{DoorsConfig, DoorsCount, LocalAddresses, WorkerCount, dot, tcp};
 use crate::limits::{DOORS_CLOSE_S, STREAM_THREADS_MAX, UDP_IDLE_TURN_S};
 use crate::sys::{self, UdpSocket};
-use crate::table::{Reader, Subscription};
+use crate::table::Subscription;
 
 /// Open files that others in this process need: logs, zones, databases, probes, the API.
 const FILES_BESIDE: usize = 512;
@@ -223,7 +223,8 @@ impl ClosedDoors {
             for (index, socket) in sockets.into_iter().enumerate() {
                 let reader = subscription.reader().ok_or_else(too_many)?;
                 let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
-                doors.workers.push(start(socket, reader, cpu, Arc::clone(&doors.stop_workers))?);
+                let worker = Worker::new(Arc::new(socket), reader).polling(config.busy_poll);
+                doors.workers.push(start(worker, cpu, Arc::clone(&doors.stop_workers))?);
             }
         }
         if let Some(door) = &doors.dot {
@@ -261,15 +262,8 @@ fn check_open_files(config: &DoorsConfig, threads: usize) {
 }
 
 /// Starts one UDP worker on a thread of its own.
-fn start(
-    socket: UdpSocket,
-    reader: Reader,
-    cpu: Option<usize>,
-    stop: Arc<AtomicBool>,
-) -> Result<RunningWorker, OpenError> {
-    let socket = Arc::new(socket);
-    let worker = Worker::new(Arc::clone(&socket), reader);
-    let counters = worker.counters();
+fn start(worker: Worker, cpu: Option<usize>, stop: Arc<AtomicBool>) -> Result<RunningWorker, OpenError> {
+    let (socket, counters) = (worker.socket(), worker.counters());
     let thread = thread::Builder::new()
         .name("udp".into())
         .spawn(move || {

@@ -57,6 +57,9 @@ pub struct DoorsConfig {
     pub threads: Option<NonZeroUsize>,
     /// Keep each UDP worker on one processor. For hosts that do nothing else.
     pub pin_threads: bool,
+    /// How long a UDP worker goes on asking for queries after the last one before it sleeps. Answers come sooner,
+    /// and a processor is busy meanwhile. Zero: it sleeps at once.
+    pub busy_poll: Duration,
     /// Bounds of TCP connections.
     pub stream: StreamBounds,
     /// DNS over TLS, when it is wanted.
@@ -66,7 +69,14 @@ pub struct DoorsConfig {
 impl DoorsConfig {
     /// UDP and TCP on these addresses, everything else by default.
     pub fn new(listen: Vec<SocketAddr>) -> DoorsConfig {
-        DoorsConfig { listen, threads: None, pin_threads: false, stream: StreamBounds::default(), dot: None }
+        DoorsConfig {
+            listen,
+            threads: None,
+            pin_threads: false,
+            busy_poll: Duration::ZERO,
+            stream: StreamBounds::default(),
+            dot: None,
+        }
     }
 }
 

@@ -17,17 +17,21 @@
 //!   the batch goes on. Catching costs nothing while nothing is thrown: it is entered once a batch.
 //! - A worker that waits holds a table only until [`crate::limits::UDP_IDLE_TURN_S`] have passed.
 //!
+//! **Polling.** A worker that is told to ([`Worker::polling`]) does not sleep for a while after a query. The
+//! processor is never idle then, so it is an option; what it saves is the time it takes to wake a thread.
+//!
 //! **Stopping.** [`Worker::run`] ends when its flag is set. [`UdpSocket::wake`] ends the wait in the
 //! kernel at once; the socket's receive timeout does where a kernel does not know that. This keeps the
 //! busy path at one system call each way: a poll beside an event descriptor would add one to every batch.
 
+use std::hint;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::random::Random;
@@ -44,12 +48,30 @@ pub struct Worker {
     reader: Reader,
     batch: Batch,
     random: Random,
+    /// How long after the last query it does not sleep.
+    busy_poll: Duration,
 }
 
 impl Worker {
     /// A worker that answers what comes to `socket`.
     pub fn new(socket: Arc<UdpSocket>, reader: Reader) -> Worker {
-        Worker { socket, counters: Arc::default(), reader, batch: Batch::new(), random: Random::from_os() }
+        let (batch, random) = (Batch::new(), Random::from_os());
+        Worker { socket, counters: Arc::default(), reader, batch, random, busy_poll: Duration::ZERO }
+    }
+
+    /// The same, but for so long after a query it goes on asking for the next instead of sleeping: a client whose
+    /// query comes meanwhile does not wait until a thread is awake.
+    pub fn polling(mut self, busy_poll: Duration) -> Worker {
+        self.busy_poll = busy_poll;
+        if !busy_poll.is_zero() && !self.socket.poll_busily() {
+            tracing::debug!(address = %self.socket.local_address(), "the kernel does not poll the interface for us");
+        }
+        self
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> Arc<UdpSocket> {
+        Arc::clone(&self.socket)
     }
 
     /// What it counts.
@@ -60,8 +82,18 @@ impl Worker {
     /// Answers batch after batch until `stop` is set, then what still waits in the socket's queue, at most
     /// [`UDP_DRAIN_BATCHES`].
     pub fn run(mut self, stop: &AtomicBool) {
+        let mut asked = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            if let Err(error) = self.turn(Wait::Turn) {
+            // The clock is nobody's business when there is nothing to poll for.
+            let is_awake = !self.busy_poll.is_zero() && asked.elapsed() < self.busy_poll;
+            let outcome = self.turn(if is_awake { Wait::No } else { Wait::Turn });
+            if !self.busy_poll.is_zero() {
+                match outcome {
+                    Ok(1..) => asked = Instant::now(),
+                    Ok(0) | Err(_) => hint::spin_loop(),
+                }
+            }
+            if let Err(error) = outcome {
                 // Not of one datagram but of the socket (no memory, for instance): it may pass, and
                 // asking again at once would not help it.
                 self.counters.receive_errors.add(1);
@@ -309,6 +341,32 @@ mod tests {
         assert_eq!(bench.publisher.reclaim(), 1);
         assert_eq!(bench.worker.turn_with(Wait::No, echo).unwrap(), 0);
         assert_eq!(bench.publisher.reclaim(), 0);
+    }
+
+    #[test]
+    fn a_worker_that_polls_answers_at_once_and_after_it_has_slept_and_stops() {
+        for busy_poll in [Duration::from_nanos(1), Duration::from_secs(3600)] {
+            let Bench { publisher: _publisher, worker, client } = Bench::new();
+            let worker = worker.polling(busy_poll);
+            let (socket, counters) = (worker.socket(), worker.counters());
+            let stop = Arc::new(AtomicBool::new(false));
+            let thread = thread::spawn({
+                let stop = Arc::clone(&stop);
+                move || worker.run(&stop)
+            });
+            client.set_nonblocking(false).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            for id in 0..3u8 {
+                client.send(&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).unwrap();
+                let mut reply = [0; 512];
+                client.recv(&mut reply).unwrap();
+                assert_eq!((reply[1], reply[2] & 0x80), (id, 0x80));
+            }
+            stop.store(true, Ordering::Relaxed);
+            socket.wake();
+            thread.join().unwrap();
+            assert_eq!(counters.snapshot().answered, 3);
+        }
     }
 
     #[test]

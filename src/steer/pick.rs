@@ -33,7 +33,7 @@ pub struct Weighted {
 
 /// The position of the chosen variant. `value` is a uniformly random number for [`Mode::Random`] and
 /// [`client_hash`] for [`Mode::Hash`]. `variants` is not empty.
-#[inline]
+#[inline(always)] // 10 instructions of each answer's
 pub fn pick(mode: Mode, variants: &[Weighted], value: u64) -> usize {
     match mode {
         Mode::One => 0,
@@ -42,7 +42,7 @@ pub fn pick(mode: Mode, variants: &[Weighted], value: u64) -> usize {
     }
 }
 
-#[inline]
+#[inline(always)] // as above
 fn by_random(variants: &[Weighted], random: u64) -> usize {
     let Some(last) = variants.last() else { return 0 };
     // The product's upper half is uniform on 0..total, to within total / 2^64.

@@ -12,7 +12,7 @@ use std::ptr;
 use super::control::{self, CONTROL_LEN, Control, Local};
 use super::name::{self, NAME_LEN};
 use super::socket::UdpSocket;
-use crate::limits::{BATCH_LEN, UDP_QUERY_LEN_MAX, UDP_RESPONSE_LEN_MAX};
+use crate::limits::{BATCH_LEN, UDP_GROUP_LEN_MAX, UDP_QUERY_LEN_MAX, UDP_RESPONSE_LEN_MAX, UDP_UNGROUPED_BATCHES};
 
 /// Whether to wait for a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Sent {
     pub failed: usize,
     /// The system's number of the last refusal.
     pub last_error: Option<i32>,
+    /// How many messages those were that the kernel took: replies to one client go together.
+    pub messages: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Batch {
     received: Box<[Received]>,
     replies: Box<[Reply]>,
     len: usize,
+    /// For how many more calls every reply is sent alone.
+    ungrouped: u32,
 }
 
 /// One received datagram.
@@ -114,6 +118,7 @@ impl Batch {
             received: vec![received; BATCH_LEN].into_boxed_slice(),
             replies: vec![reply; BATCH_LEN].into_boxed_slice(),
             len: 0,
+            ungrouped: 0,
         }
     }
 
@@ -201,28 +206,50 @@ impl Batch {
     }
 
     /// Sends the committed replies, each to where its query came from and, on a wildcard socket, from the
-    /// address that was asked.
+    /// address that was asked. They leave in their order.
+    ///
+    /// Replies that follow each other to one client, of one length but for a shorter last one, go through the
+    /// kernel as a group, which it cuts where the datagrams end. A group that it refuses is sent reply by reply.
     ///
     /// A reply that the kernel refuses (no route, a firewall, too long) costs itself only. When the socket
     /// takes nothing more for [`crate::limits::UDP_IDLE_TURN_S`], the rest of the batch is given up.
     pub fn send(&mut self, socket: &UdpSocket) -> Sent {
+        self.ungrouped = self.ungrouped.saturating_sub(1);
+        let may_group = socket.can_segment() && self.ungrouped == 0;
         // SAFETY: ZERO.
         let mut vectors: [libc::iovec; BATCH_LEN] = unsafe { std::mem::zeroed() };
         // SAFETY: ZERO.
         let mut headers: [libc::mmsghdr; BATCH_LEN] = unsafe { std::mem::zeroed() };
-        let mut count = 0;
+        let (mut replies, mut count) = (0, 0);
+        let mut group: Option<Group<'_>> = None;
         for (received, reply) in self.received.iter_mut().zip(&mut self.replies).take(self.len) {
             if reply.len == 0 {
                 continue;
             }
-            let local = control::read(&received.control.0[..received.control_len]);
-            let vector = &mut vectors[count];
-            vector.iov_base = reply.bytes.as_mut_ptr().cast();
-            vector.iov_len = reply.len;
+            vectors[replies].iov_base = reply.bytes.as_mut_ptr().cast();
+            vectors[replies].iov_len = reply.len;
+            replies += 1;
+            let local = match received.control_len {
+                0 => None,
+                len => control::read(&received.control.0[..len]),
+            };
+            if let Some(group) = &mut group
+                && group.takes(received, local, reply.len)
+            {
+                let header = &mut headers[count - 1].msg_hdr;
+                header.msg_iovlen += 1;
+                if header.msg_iovlen == 2 {
+                    let first = &mut *group.first;
+                    // Replies are no longer than UDP_RESPONSE_LEN_MAX.
+                    let len = control::write_segment(&mut first.control, first.control_len, group.each as u16);
+                    header.msg_control = first.control.0.as_mut_ptr().cast();
+                    header.msg_controllen = len as _;
+                }
+                continue;
+            }
             let header = &mut headers[count].msg_hdr;
             header.msg_name = received.name.as_mut_ptr().cast();
             header.msg_namelen = received.name_len as libc::socklen_t;
-            header.msg_iov = ptr::from_mut(vector);
             header.msg_iovlen = 1;
             if let Some(local) = local {
                 received.control_len = control::write(&mut received.control, local);
@@ -230,9 +257,18 @@ impl Batch {
                 header.msg_controllen = received.control_len as _;
             }
             count += 1;
+            group =
+                may_group.then_some(Group { first: received, local, each: reply.len, len: reply.len, is_open: true });
         }
+        let mut next = vectors.as_mut_ptr();
+        for header in &mut headers[..count] {
+            header.msg_hdr.msg_iov = next;
+            next = next.wrapping_add(members(header));
+        }
+
         let mut outcome = Sent::default();
         let mut done = 0;
+        let mut first = 0; // reply of the message at `done`
         while done < count {
             let rest = &mut headers[done..count];
             // SAFETY: FRESH, EXACT: `rest` points to `vectors` and to places of `self.received` and
@@ -240,7 +276,10 @@ impl Batch {
             let result = unsafe { libc::sendmmsg(socket.fd(), rest.as_mut_ptr(), rest.len() as _, 0) };
             match usize::try_from(result) {
                 Ok(sent) if sent > 0 => {
-                    outcome.sent += sent;
+                    let sum: usize = rest.iter().take(sent).map(members).sum();
+                    outcome.sent += sum;
+                    outcome.messages += sent;
+                    first += sum;
                     done += sent;
                 }
                 // The kernel reports an error for the first message of a call only, so `rest` begins
@@ -250,10 +289,24 @@ impl Batch {
                     if error.kind() == io::ErrorKind::Interrupted {
                         continue;
                     }
-                    let given_up = if error.kind() == io::ErrorKind::WouldBlock { count - done } else { 1 };
-                    outcome.failed += given_up;
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        outcome.failed += replies - first;
+                        outcome.last_error = error.raw_os_error();
+                        break;
+                    }
+                    let members = members(&rest[0]);
+                    if members > 1 {
+                        ungroup(&mut headers, done, count);
+                        count += members - 1;
+                        if is_about_groups(&error) {
+                            self.ungrouped = UDP_UNGROUPED_BATCHES;
+                        }
+                        continue;
+                    }
+                    outcome.failed += 1;
                     outcome.last_error = error.raw_os_error();
-                    done += given_up;
+                    first += 1;
+                    done += 1;
                 }
             }
         }
@@ -261,6 +314,67 @@ impl Batch {
     }
 }
 
+/// Replies that follow each other to one client, from one of our addresses.
+struct Group<'b> {
+    /// Where its first query came from.
+    first: &'b mut Received,
+    local: Option<Local>,
+    /// Octets of each reply; the last may be shorter.
+    each: usize,
+    /// Octets of all.
+    len: usize,
+    /// The last was not shorter.
+    is_open: bool,
+}
+
+impl Group<'_> {
+    /// Takes one more reply, unless it would not be cut off where it begins.
+    fn takes(&mut self, received: &Received, local: Option<Local>, len: usize) -> bool {
+        // Behind their ends names are as they were made: all of one socket have one length.
+        let is_taken = self.is_open
+            && len <= self.each
+            && self.len + len <= UDP_GROUP_LEN_MAX
+            && (self.first.name_len, self.first.name) == (received.name_len, received.name)
+            && self.local == local;
+        if is_taken {
+            self.len += len;
+            self.is_open = len == self.each;
+        }
+        is_taken
+    }
+}
+
+/// How many replies a message is.
+#[allow(clippy::unnecessary_cast, reason = "another type with other C libraries")]
+fn members(header: &libc::mmsghdr) -> usize {
+    header.msg_hdr.msg_iovlen as usize
+}
+
+/// Makes the message at `at`, of `count` in all, one message for each of its replies.
+fn ungroup(headers: &mut [libc::mmsghdr; BATCH_LEN], at: usize, count: usize) {
+    let mut header = headers[at];
+    let members = members(&header);
+    // There are no more messages than replies, and no more of those than places.
+    headers.copy_within(at + 1..count, at + members);
+    header.msg_hdr.msg_iovlen = 1;
+    #[allow(clippy::unnecessary_cast, reason = "another type with other C libraries")]
+    let control_len = header.msg_hdr.msg_controllen as usize - control::SEGMENT_MESSAGE_LEN;
+    header.msg_hdr.msg_controllen = control_len as _;
+    for header_of_one in &mut headers[at..at + members] {
+        *header_of_one = header;
+        header.msg_hdr.msg_iov = header.msg_hdr.msg_iov.wrapping_add(1);
+    }
+}
+
+/// True when the kernel refuses a group for being one: the interface can not compute checksums (EIO), or a reply
+/// is longer than a packet on the way may be.
+fn is_about_groups(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
+}
+
+// The kernel makes no more than 64 datagrams of a group (UDP_MAX_SEGMENTS).
+const _: () = assert!(BATCH_LEN <= 64);
+const _: () = assert!(UDP_RESPONSE_LEN_MAX <= UDP_GROUP_LEN_MAX && UDP_RESPONSE_LEN_MAX <= u16::MAX as usize);
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket as Client;
@@ -306,7 +420,7 @@ mod tests {
                     assert!(!query.is_truncated);
                 }
                 echo(&mut batch);
-                assert_eq!(batch.send(&socket), Sent { sent: 10, failed: 0, last_error: None });
+                assert_eq!(batch.send(&socket), Sent { sent: 10, failed: 0, last_error: None, messages: 10 });
                 let mut buffer = [0; 64];
                 for number in 0..10u8 {
                     let (len, from) = client.recv_from(&mut buffer).unwrap();
@@ -369,6 +483,114 @@ mod tests {
         for number in [1, 2, 5, 6] {
             let (len, _) = client.recv_from(&mut buffer).unwrap();
             assert_eq!(buffer[..len], [number]);
+        }
+    }
+
+    /// Answers every query with as many octets of its first octet as `len` says.
+    fn fill(batch: &mut Batch, len: impl Fn(usize) -> usize) {
+        for index in 0..batch.len() {
+            let (query, mut slot) = batch.exchange(index);
+            let octet = query.bytes[0];
+            slot.buffer()[..len(index)].fill(octet);
+            slot.commit(len(index));
+        }
+    }
+
+    #[test]
+    fn replies_are_grouped_by_client_and_length_and_never_out_of_order() {
+        let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let clients = [client("127.0.0.1:0"), client("127.0.0.1:0")];
+        let mut batch = Batch::new();
+        // Of each: who asks, and how long the reply is (0: none); and in how many messages they go.
+        let cases: [(&[(usize, usize)], usize); 6] = [
+            (&[(0, 50), (0, 50), (0, 50)], 1),
+            (&[(0, 50), (1, 50), (0, 50)], 3),
+            (&[(0, 50), (0, 50), (0, 40), (0, 40)], 2),
+            (&[(0, 50), (0, 40), (0, 50), (0, 50)], 2),
+            (&[(0, 40), (0, 50), (1, 50), (1, 50)], 3),
+            (&[(0, 50), (0, 0), (0, 50)], 1),
+        ];
+        for (asked, messages) in cases {
+            for (number, (who, _)) in asked.iter().enumerate() {
+                clients[*who].send_to(&[number as u8], socket.local_address()).unwrap();
+            }
+            receive_all(&mut batch, &socket, asked.len());
+            fill(&mut batch, |index| asked[index].1);
+            let sent = asked.iter().filter(|(_, len)| *len > 0).count();
+            assert_eq!(batch.send(&socket), Sent { sent, failed: 0, last_error: None, messages });
+            let mut buffer = [0; 64];
+            for (number, (who, len)) in asked.iter().enumerate().filter(|(_, (_, len))| *len > 0) {
+                let (came, from) = clients[*who].recv_from(&mut buffer).unwrap();
+                assert_eq!((&buffer[..came], from), (&vec![number as u8; *len][..], socket.local_address()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_batch_is_one_group_unless_it_is_too_long() {
+        for (address, len) in [("127.0.0.1:0", 50), ("[::1]:0", 50), ("127.0.0.1:0", 1232), ("[::1]:0", 1232)] {
+            let socket = UdpSocket::bind(address.parse().unwrap()).unwrap();
+            let client = client(address);
+            for number in 0..BATCH_LEN {
+                client.send_to(&[number as u8], socket.local_address()).unwrap();
+            }
+            let mut batch = Batch::new();
+            receive_all(&mut batch, &socket, BATCH_LEN);
+            fill(&mut batch, |_| len);
+            let sent = batch.send(&socket);
+            assert_eq!((sent.sent, sent.messages), (BATCH_LEN, (BATCH_LEN * len).div_ceil(UDP_GROUP_LEN_MAX)));
+            assert_eq!(batch.ungrouped, 0, "the kernel took it as it was");
+            let mut buffer = [0; 2048];
+            for number in 0..BATCH_LEN {
+                let came = client.recv(&mut buffer).unwrap();
+                assert_eq!(buffer[..came], vec![number as u8; len]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wildcard_socket_groups_by_the_address_that_was_asked() {
+        let socket = UdpSocket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = socket.local_address().port();
+        let client = client("127.0.0.1:0");
+        let asked = ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.2"];
+        for (number, asked) in asked.iter().enumerate() {
+            client.send_to(&[number as u8], (*asked, port)).unwrap();
+        }
+        let mut batch = Batch::new();
+        receive_all(&mut batch, &socket, asked.len());
+        fill(&mut batch, |_| 50);
+        let sent = batch.send(&socket);
+        assert_eq!((sent.sent, sent.messages), (asked.len(), 3));
+        for (number, asked) in asked.iter().enumerate() {
+            let mut buffer = [0; 64];
+            let (came, from) = client.recv_from(&mut buffer).unwrap();
+            assert_eq!((came, buffer[0], from), (50, number as u8, format!("{asked}:{port}").parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_refused_goes_reply_by_reply_and_the_next_batches_too() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let socket = UdpSocket::bind(address.parse().unwrap()).unwrap();
+            // Without checksums the kernel does not cut.
+            super::super::socket::set_no_checksums(&socket);
+            let client = client("127.0.0.1:0");
+            let mut batch = Batch::new();
+            for round in 1..=2 {
+                for number in 0..6 {
+                    client.send_to(&[number], ("127.0.0.1", socket.local_address().port())).unwrap();
+                }
+                receive_all(&mut batch, &socket, 6);
+                fill(&mut batch, |index| if index == 2 { 40 } else { 50 });
+                assert_eq!(batch.send(&socket), Sent { sent: 6, failed: 0, last_error: None, messages: 6 });
+                assert_eq!(batch.ungrouped, UDP_UNGROUPED_BATCHES - (round - 1));
+                let mut buffer = [0; 64];
+                for number in 0..6u8 {
+                    let came = client.recv(&mut buffer).unwrap();
+                    assert_eq!((came, buffer[0]), (if number == 2 { 40 } else { 50 }, number));
+                }
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! Control messages: to which of our addresses a datagram was sent, and from which a reply leaves.
+//! Control messages: to which of our addresses a datagram was sent, from which a reply leaves, and where the
+//! kernel cuts a group of replies.
 //!
 //! A socket bound to the wildcard address receives for every address of the host. Left alone, the kernel
 //! would choose the source of a reply by its routes, and a client that asked another address would not
@@ -10,8 +11,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Octets for the control messages of one datagram: one packet-information message of either family,
-/// with a word to spare.
+/// Octets for the control messages of one datagram: one packet-information message of either family, and
+/// the length of segments.
 pub(super) const CONTROL_LEN: usize = 64;
 
 const WORD: usize = size_of::<usize>();
@@ -19,7 +20,13 @@ const HEADER_LEN: usize = WORD + 8;
 const V4_LEN: usize = size_of::<libc::in_pktinfo>();
 const V6_LEN: usize = size_of::<libc::in6_pktinfo>();
 
-const _: () = assert!(aligned(HEADER_LEN + V6_LEN) <= CONTROL_LEN);
+/// The length of segments is 16 bits.
+const SEGMENT_LEN: usize = 2;
+
+/// Octets of the message with it.
+pub(super) const SEGMENT_MESSAGE_LEN: usize = aligned(HEADER_LEN + SEGMENT_LEN);
+
+const _: () = assert!(aligned(HEADER_LEN + V6_LEN) + SEGMENT_MESSAGE_LEN <= CONTROL_LEN);
 const _: () = assert!(V4_LEN == 12 && V6_LEN == 20);
 
 const fn aligned(len: usize) -> usize {
@@ -85,10 +92,25 @@ pub(super) fn write(control: &mut Control, local: Local) -> usize {
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, V6_LEN)
         }
     };
+    write_header(bytes, level, kind, data_len);
+    aligned(HEADER_LEN + data_len)
+}
+
+/// Writes, behind the first `at` octets, the message that has the kernel cut what is sent into datagrams of `len`
+/// octets, the last of which may be shorter (`UDP_SEGMENT`, Linux 4.18); says how many octets there are then.
+pub(super) fn write_segment(control: &mut Control, at: usize, len: u16) -> usize {
+    let end = at + SEGMENT_MESSAGE_LEN;
+    let bytes = &mut control.0[at..end];
+    bytes.fill(0);
+    bytes[HEADER_LEN..HEADER_LEN + SEGMENT_LEN].copy_from_slice(&len.to_ne_bytes());
+    write_header(bytes, libc::SOL_UDP, libc::UDP_SEGMENT, SEGMENT_LEN);
+    end
+}
+
+fn write_header(bytes: &mut [u8], level: i32, kind: i32, data_len: usize) {
     bytes[..WORD].copy_from_slice(&(HEADER_LEN + data_len).to_ne_bytes());
     bytes[WORD..WORD + 4].copy_from_slice(&level.to_ne_bytes());
     bytes[WORD + 4..HEADER_LEN].copy_from_slice(&kind.to_ne_bytes());
-    aligned(HEADER_LEN + data_len)
 }
 
 #[cfg(test)]
@@ -106,6 +128,19 @@ mod tests {
         let v6 = Local { address: "2001:db8::7".parse().unwrap(), interface: 3 };
         let len = write(&mut control, v6);
         assert_eq!(read(&control.0[..len]), Some(Local { interface: 0, ..v6 }));
+    }
+
+    #[test]
+    fn the_length_of_segments_stands_behind_an_address_or_alone() {
+        let local = Local { address: "2001:db8::7".parse().unwrap(), interface: 0 };
+        let mut control = Control([0xff; CONTROL_LEN]);
+        let at = write(&mut control, local);
+        let len = write_segment(&mut control, at, 500);
+        assert_eq!((at, len), (40, CONTROL_LEN));
+        assert_eq!(read(&control.0[..len]), Some(local));
+        assert_eq!(control.0[at + HEADER_LEN..at + HEADER_LEN + 2], 500u16.to_ne_bytes());
+        assert_eq!(write_segment(&mut control, 0, 500), 24);
+        assert_eq!(read(&control.0[..24]), None);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! | `IPV6_V6ONLY` | `[::]` and `0.0.0.0` are two listeners; no client appears as `::ffff:a.b.c.d` | refused |
 //! | `IP_PKTINFO`, `IPV6_RECVPKTINFO` | on a wildcard address: replies leave from the address that was asked | refused |
 //! | buffer sizes | a burst waits in the kernel instead of being lost | as much as the kernel allows |
+//! | `UDP_SEGMENT`, for each group of replies | replies to one client go through the kernel together | asked for once, when the socket is made: each reply goes alone |
+//! | `SO_BUSY_POLL`, when it is wanted | the kernel looks into the interface's queue instead of waiting for its interrupt | left as it is: more than `net.core.busy_read` takes CAP_NET_ADMIN |
 //! | `SO_RCVTIMEO` | a worker that gets no query looks around now and then | refused |
 //! | `SO_SNDTIMEO` | a stuck interface can not hold a worker | refused |
 
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::{STREAM_ACCEPT_QUEUE_LEN, UDP_IDLE_TURN_S, UDP_SOCKET_BUFFER_LEN};
+use crate::limits::{STREAM_ACCEPT_QUEUE_LEN, UDP_IDLE_TURN_S, UDP_KERNEL_BUSY_POLL_US, UDP_SOCKET_BUFFER_LEN};
 
 /// `SO_MEMINFO` (Linux 4.12): the counters of a socket as an array of `u32`.
 const SO_MEMINFO: libc::c_int = 55;
@@ -35,6 +37,7 @@ pub struct UdpSocket {
     socket: Socket,
     local: SocketAddr,
     is_wildcard: bool,
+    can_segment: bool,
 }
 
 impl UdpSocket {
@@ -65,7 +68,9 @@ impl UdpSocket {
         socket.set_write_timeout(Some(Duration::from_secs(UDP_IDLE_TURN_S)))?;
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        Ok(UdpSocket { socket, local, is_wildcard })
+        // A kernel that does not know the option would send a whole group as one datagram.
+        let can_segment = is_known(fd, libc::SOL_UDP, libc::UDP_SEGMENT);
+        Ok(UdpSocket { socket, local, is_wildcard, can_segment })
     }
 
     /// The address it is bound to.
@@ -76,6 +81,18 @@ impl UdpSocket {
     /// True when it receives for every address of the host; then each query names the one it was sent to.
     pub fn is_wildcard(&self) -> bool {
         self.is_wildcard
+    }
+
+    /// True when the kernel cuts a group of replies into datagrams (`UDP_SEGMENT`, Linux 4.18).
+    pub fn can_segment(&self) -> bool {
+        self.can_segment
+    }
+
+    /// Has the kernel look into the interface's queue for up to [`UDP_KERNEL_BUSY_POLL_US`] when nothing waits;
+    /// says whether it will.
+    pub fn poll_busily(&self) -> bool {
+        let micros = libc::c_int::try_from(UDP_KERNEL_BUSY_POLL_US).unwrap_or(libc::c_int::MAX);
+        set(self.fd(), libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros).is_ok()
     }
 
     /// Wakes a thread that waits in [`super::Batch::receive`]; from then on nobody waits there, but what
@@ -149,6 +166,20 @@ fn set(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> 
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// True when the kernel knows an option whose value is an `int`.
+fn is_known(fd: RawFd, level: libc::c_int, name: libc::c_int) -> bool {
+    let mut value: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: FRESH, EXACT: the kernel writes at most one `int`, which lives on this stack.
+    unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) == 0 }
+}
+
+/// Sends without checksums, as no server should.
+#[cfg(test)]
+pub(super) fn set_no_checksums(socket: &UdpSocket) {
+    set(socket.fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! the service's map), plans, variants (two arrays: what [`pick`] reads lies apart from what an answer
 //! copies), and one arena of finished records.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::location::LocationMap;
 use crate::model::{DatacenterIx, EndpointIx, ServiceIx};
@@ -110,6 +110,7 @@ impl Chunk {
             + self.records.len()
     }
 
+    #[inline(always)] // 10 instructions of each answer's
     fn rrset(&self, rtype: u16, ttl: u32, span: Span) -> Option<RrsetRef<'_>> {
         if span.count == 0 {
             return None;
@@ -164,7 +165,7 @@ impl<'a> ServiceView<'a> {
     }
 
     /// Where `client` is, for this service.
-    #[inline]
+    #[inline(always)] // 30 instructions of each answer's
     pub fn locate(&self, client: IpAddr) -> Located {
         let (outcome, mut scope) = match self.map {
             Some(map) => {
@@ -181,7 +182,7 @@ impl<'a> ServiceView<'a> {
 
     /// What a client there gets, by a random number; `client` is read for sticky choices alone. `None`: no
     /// data.
-    #[inline]
+    #[inline(always)] // 30 instructions of each answer's
     pub fn choose(&self, located: Located, client: IpAddr, random: u64) -> Option<Choice<'a>> {
         let plan = self.plan(located.outcome);
         let first = plan.first_variant as usize;
@@ -249,21 +250,41 @@ impl<'a> ServiceView<'a> {
 }
 
 /// The hash by which sticky choices are made.
-#[inline(never)] // most choices are not
+#[inline(always)] // else the address is copied for every choice
 fn hash_of(client: IpAddr) -> u64 {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => client_hash(&v4.octets()),
-        IpAddr::V6(v6) => client_hash(&v6.octets()),
+    match client {
+        IpAddr::V4(v4) => hash_of_v4(v4),
+        IpAddr::V6(v6) => hash_of_v6(v6),
+    }
+}
+
+#[inline(never)] // most choices are not sticky
+fn hash_of_v4(client: Ipv4Addr) -> u64 {
+    client_hash(&client.octets())
+}
+
+#[inline(never)]
+fn hash_of_v6(client: Ipv6Addr) -> u64 {
+    match client.to_ipv4_mapped() {
+        Some(v4) => hash_of_v4(v4),
+        None => client_hash(&client.octets()),
     }
 }
 
 /// The scope that a sticky answer has at least: what is hashed, in the bits of the address as it was given.
-#[inline(never)]
+#[inline(always)] // as above
 fn sticky_scope(client: IpAddr) -> u8 {
     match client {
         IpAddr::V4(_) => hashed_len(true),
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => 96 + hashed_len(true),
-        IpAddr::V6(_) => hashed_len(false),
+        IpAddr::V6(v6) => sticky_scope_v6(v6),
+    }
+}
+
+#[inline(never)]
+fn sticky_scope_v6(client: Ipv6Addr) -> u8 {
+    match client.to_ipv4_mapped() {
+        Some(_) => 96 + hashed_len(true),
+        None => hashed_len(false),
     }
 }
 

@@ -79,7 +79,7 @@ impl LocationMap {
     }
 
     /// The outcome and the ECS scope of an address.
-    #[inline]
+    #[inline(always)] // 20 instructions of each answer's
     pub fn find(&self, addr: IpAddr) -> geo::Leaf {
         self.map.find(addr)
     }

@@ -17,14 +17,15 @@ const POINTER_END: usize = 0x4000;
 
 /// The names written so far.
 pub(super) struct Suffixes {
-    at: [u16; COMPRESSION_SUFFIXES_MAX],
+    /// Made when the first comes: most replies are written without.
+    at: Option<[u16; COMPRESSION_SUFFIXES_MAX]>,
     len: usize,
 }
 
 impl Suffixes {
     #[inline]
     pub(super) fn new() -> Suffixes {
-        Suffixes { at: [0; COMPRESSION_SUFFIXES_MAX], len: 0 }
+        Suffixes { at: None, len: 0 }
     }
 
     /// How many are known; for [`Suffixes::forget`].
@@ -39,7 +40,8 @@ impl Suffixes {
 
     /// Notes that a name or an ancestor of one begins at `at` in the message.
     pub(super) fn add(&mut self, at: usize) {
-        if let (0..POINTER_END, Some(entry)) = (at, self.at.get_mut(self.len)) {
+        let room = self.at.get_or_insert([0; COMPRESSION_SUFFIXES_MAX]);
+        if let (0..POINTER_END, Some(entry)) = (at, room.get_mut(self.len)) {
             *entry = at as u16; // below POINTER_END
             self.len += 1;
         }
@@ -53,7 +55,7 @@ impl Suffixes {
         {
             return Some(question_pointer(skip));
         }
-        let known = &self.at[..self.len];
+        let known = self.at.as_ref().map_or(&[][..], |room| &room[..self.len]);
         known.iter().find(|&&at| is_at(message, at.into(), suffix)).map(|&at| pointer(at))
     }
 }

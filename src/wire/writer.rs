@@ -132,6 +132,7 @@ impl<'a> Writer<'a> {
 
     /// Adds an RRset whole, or nothing. `ttl`, in seconds, takes the place of the stored one. Sections are
     /// written in their order.
+    #[inline(always)] // 30 instructions of each answer's
     pub fn rrset(
         &mut self,
         section: Section,
@@ -140,7 +141,7 @@ impl<'a> Writer<'a> {
         ttl: Option<u32>,
     ) -> Result<(), Full> {
         let Some(skip) = self.pointable(owner).filter(|_| !rdata::is_compressible(rrset.rtype)) else {
-            return self.whole(section, |writer| writer.put_each(owner, rrset, ttl));
+            return self.each(section, owner, rrset, ttl);
         };
         // The records are copied at once or not at all, so there is nothing to take back.
         let count = self.count_with(section, rrset.count)?;
@@ -154,6 +155,7 @@ impl<'a> Writer<'a> {
     }
 
     /// As [`Writer::rrset`]; if it does not fit, the reply is truncated and takes nothing more.
+    #[inline(always)] // as above
     pub fn require(
         &mut self,
         section: Section,
@@ -278,8 +280,12 @@ impl<'a> Writer<'a> {
         self.counts[section as usize].checked_add(more).filter(|&count| count < u16::MAX).ok_or(Full)
     }
 
-    /// An RRset record by record, its names compressed.
+    /// An RRset record by record, its names compressed, or nothing.
     #[inline(never)]
+    fn each(&mut self, section: Section, owner: Owner<'_>, rrset: &RrsetRef<'_>, ttl: Option<u32>) -> Result<(), Full> {
+        self.whole(section, |writer| writer.put_each(owner, rrset, ttl))
+    }
+
     fn put_each(&mut self, owner: Owner<'_>, rrset: &RrsetRef<'_>, ttl: Option<u32>) -> Result<u16, Full> {
         let start = self.len;
         let mut written = 0;
@@ -308,6 +314,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Gives the stored records from `start` on another owner and time to live.
+    #[inline(never)] // few answers need it
     fn patch(&mut self, start: usize, pointer: [u8; 2], ttl: Option<u32>) {
         let mut rest = &mut self.out[start..self.len];
         while let Some((head, tail)) = rest.split_first_chunk_mut::<RECORD_HEADER_LEN>() {

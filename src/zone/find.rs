@@ -66,19 +66,24 @@ pub enum Find<'a> {
 
 impl Zones {
     /// What the zones know of `qname`: a well-formed name in uncompressed wire form, lower case.
-    #[inline(always)] // 20 instructions of each answer's
     pub fn find(&self, qname: &[u8]) -> Find<'_> {
-        if let Some(at) = self.index.lookup(self, qname) {
-            let node = self.node(at);
-            let flags = node.flags();
-            if flags & (flag::OCCLUDED | flag::CUT) == 0 {
-                return Find::Node { node };
-            }
-            if flags & flag::OCCLUDED == 0 {
-                return Find::Cut { zone: node.zone(), node, owner: 0 };
-            }
+        self.find_from(self.exact(qname), qname)
+    }
+
+    /// The deepest node of that very name. Unless it [`Node::is_plain`], [`Zones::find_from`] has to say what it
+    /// means.
+    #[inline(always)] // 20 instructions of each answer's
+    pub fn exact(&self, qname: &[u8]) -> Option<Node<'_>> {
+        self.index.lookup(self, qname).map(|at| self.node(at))
+    }
+
+    /// As [`Zones::find`], for those who know what [`Zones::exact`] gives.
+    pub fn find_from<'a>(&'a self, exact: Option<Node<'a>>, qname: &[u8]) -> Find<'a> {
+        match exact {
+            Some(node) if node.is_plain() => Find::Node { node },
+            Some(node) if !node.is_occluded() => Find::Cut { zone: node.zone(), node, owner: 0 },
+            Some(_) | None => self.find_above(qname),
         }
-        self.find_above(qname)
     }
 
     /// What the parent side knows of `qname`, for DS (RFC 4035 §3.1.4.1): as [`Zones::find`], except that the
@@ -96,7 +101,7 @@ impl Zones {
     #[allow(clippy::type_complexity)]
     pub fn addresses(&self, name: &[u8]) -> Option<(Option<RrsetRef<'_>>, Option<RrsetRef<'_>>)> {
         let mut lower = [0; NAME_LEN_MAX];
-        let node = self.lookup(lower_case(name, &mut lower)?)?;
+        let node = self.exact(lower_case(name, &mut lower)?)?;
         (!node.is_occluded() && !node.is_cut() && node.service().is_none()).then(|| both_families(node))
     }
 
@@ -113,10 +118,6 @@ impl Zones {
         node.service().is_none().then(|| both_families(node))
     }
 
-    fn lookup(&self, name: &[u8]) -> Option<Node<'_>> {
-        self.index.lookup(self, name).map(|at| self.node(at))
-    }
-
     /// For a name that is not there, or only as an occluded one.
     #[inline(never)]
     fn find_above(&self, qname: &[u8]) -> Find<'_> {
@@ -130,7 +131,7 @@ impl Zones {
             if excess > 0 {
                 continue;
             }
-            let Some(node) = qname.get(at..).and_then(|suffix| self.lookup(suffix)) else { continue };
+            let Some(node) = qname.get(at..).and_then(|suffix| self.exact(suffix)) else { continue };
             if !node.is_occluded() {
                 return self.below(qname, at, node);
             }
@@ -149,7 +150,7 @@ impl Zones {
             return Find::Dname { zone, node, owner: at };
         }
         if flags & flag::WILD != 0 {
-            let source = NameBuf::wildcard_child(&qname[at..]).and_then(|name| self.lookup(name.as_wire()));
+            let source = NameBuf::wildcard_child(&qname[at..]).and_then(|name| self.exact(name.as_wire()));
             if let Some(node) = source {
                 return Find::Wildcard { zone, node, encloser: at };
             }
@@ -187,14 +188,17 @@ fn lower_case<'b>(name: &[u8], room: &'b mut [u8; NAME_LEN_MAX]) -> Option<&'b [
     Some(room)
 }
 
-/// Name → node: open addressing with linear probing, at most three quarters full. A slot is a node's
-/// number plus one, and above it as many bits of the hash as are left in 32: with a million names 12 bits,
-/// so that one slot in 4096 that is looked at in vain costs a comparison. 0 is empty.
+/// In an index, however few the names: 4 kB, so that a small table's names hardly ever meet.
+const SLOTS_MIN: usize = 1024;
+
+/// Name → node: open addressing with linear probing, at most half full. A slot is a node's number plus one,
+/// and above it as many bits of the hash as are left in 32: with a million names 12 bits, so that one slot in
+/// 4096 that is looked at in vain costs a comparison. 0 is empty.
 #[derive(Debug)]
 pub(super) struct Index {
     slots: Box<[u32]>,
-    /// Bits of a slot that hold the node's number.
-    node_bits: u32,
+    /// The bits of a slot that hold the node's number.
+    node_mask: u32,
     labels_max: usize,
 }
 
@@ -202,9 +206,9 @@ impl Index {
     /// Over `nodes`, of which those of a deeper zone come after those of the zones that enclose it. Of several
     /// nodes with one name the deepest is in the index; the pairs lead from each to the next above, by the first.
     pub(super) fn build(names: &[u8], nodes: &[NodeEntry]) -> (Index, Vec<(u32, u32)>) {
-        let slot_count = (nodes.len() + nodes.len() / 3 + 1).next_power_of_two();
-        let node_bits = (nodes.len() + 1).next_power_of_two().trailing_zeros();
-        let mut index = Index { slots: vec![0; slot_count].into(), node_bits, labels_max: 0 };
+        let slot_count = (2 * nodes.len() + 1).next_power_of_two().max(SLOTS_MIN);
+        let node_mask = ((nodes.len() + 1).next_power_of_two() - 1) as u32;
+        let mut index = Index { slots: vec![0; slot_count].into(), node_mask, labels_max: 0 };
         let name_of = |entry: &NodeEntry| &names[entry.name_at as usize..][..usize::from(entry.name_len)];
         let mut chains: BTreeMap<u32, u32> = BTreeMap::new();
         for (at, entry) in nodes.iter().enumerate().rev() {
@@ -212,7 +216,7 @@ impl Index {
             let name = name_of(entry);
             index.labels_max = index.labels_max.max(label_count(name));
             let hash = hash(name);
-            let (tag, node_mask) = (index.tag(hash), index.node_mask());
+            let tag = index.tag(hash);
             let mut slot = index.first_slot(hash);
             loop {
                 let value = index.slots[slot];
@@ -240,7 +244,7 @@ impl Index {
     fn lookup(&self, zones: &Zones, name: &[u8]) -> Option<u32> {
         let hash = hash(name);
         let tag = self.tag(hash);
-        let node_mask = self.node_mask();
+        let node_mask = self.node_mask;
         let mut slot = self.first_slot(hash);
         loop {
             let value = *self.slots.get(slot)?;
@@ -267,13 +271,8 @@ impl Index {
     }
 
     #[inline]
-    fn node_mask(&self) -> u32 {
-        ((1_u64 << self.node_bits) - 1) as u32
-    }
-
-    #[inline]
     fn tag(&self, hash: u64) -> u32 {
-        (hash >> 32) as u32 & !self.node_mask()
+        (hash >> 32) as u32 & !self.node_mask
     }
 }
 

@@ -231,6 +231,12 @@ impl<'a> Node<'a> {
         self.entry.sets_len == 0 && self.entry.service == NO_SERVICE
     }
 
+    /// True when its zone answers for the name: it is no delegation, and not occluded.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.entry.flags & (flag::CUT | flag::OCCLUDED) == 0
+    }
+
     /// True for a name that is never answered from its zone: below a delegation or DNAME, or in a deeper zone
     /// that is served here too.
     pub fn is_occluded(&self) -> bool {

@@ -202,6 +202,7 @@ fn doors_config(server: &config::Server) -> DoorsConfig {
     let present = server.listen.iter().filter(|listen| !listen.if_present || sys::is_on_this_host(listen.addr.ip()));
     let mut doors = DoorsConfig::new(present.map(|listen| listen.addr).collect());
     doors.threads = server.threads.and_then(NonZeroUsize::new);
+    doors.busy_poll = server.busy_poll;
     doors.stream.connections_max = server.tcp.connections;
     doors.stream.connections_per_client_max = server.tcp.connections_per_client;
     doors.stream.idle = server.tcp.idle;
