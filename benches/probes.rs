@@ -5,6 +5,7 @@
 //! cargo bench --bench probes -- http 10000          one of the two
 //! cargo bench --bench probes -- https 2500
 //! cargo bench --bench probes -- holes 10000         as http, beside so many that never answer
+//! cargo bench --bench probes -- beside 10000        DNS at rest and beside so many HTTP targets, by turns
 //! ```
 //!
 //! The targets are served by a process of their own, on [`ADDRESSES`] addresses, so that figures of this process are
@@ -12,7 +13,8 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -20,12 +22,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use meridian::control::{self, Control, Paths};
 use meridian::health::probe::runner::{Listeners, Prober, ProberConfig, Spans};
 use meridian::health::probe::{Resolve, Unresolved};
 use meridian::health::{Target, TargetId};
 use meridian::model::{
-    CheckSpec, DatacenterId, HealthSettings, HttpProbe, Name, Probe, ProbeHost, State, TargetSpec, TlsParams, Verify,
+    CheckSpec, DatacenterId, HealthSettings, HttpProbe, Name, Probe, ProbeHost, Settings, State, TargetSpec, TlsParams,
+    Verify,
 };
+use meridian::serve::{Doors, DoorsConfig};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -62,8 +67,9 @@ fn main() -> io::Result<()> {
         ["http", count] => measure(number(count)?, 0, false),
         ["https", count] => measure(number(count)?, 0, true),
         ["holes", count] => measure(10_000, number(count)?, false),
+        ["beside", count] => beside(number(count)?),
         ["serve", certificate] => serve(Path::new(certificate)),
-        _ => Err(io::Error::other("expected: http COUNT | https COUNT | holes COUNT")),
+        _ => Err(io::Error::other("expected: http COUNT | https COUNT | holes COUNT | beside COUNT")),
     }
 }
 
@@ -302,6 +308,113 @@ fn measure(count: u64, holes: u64, is_secure: bool) -> io::Result<()> {
     let has_ended = prober.stop(Duration::from_secs(5));
     println!("  stopped in                   {:>9.1} ms  ({has_ended})", stopping.elapsed().as_secs_f64() * 1e3);
     Ok(())
+}
+
+/// DNS is answered by this process, by one worker; its client is a thread of this process too.
+fn beside(count: u64) -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let policy = include_str!("../zones/api.meta-driven.example.com.yaml");
+    fs::write(directory.path().join("api.yaml"), policy)?;
+    let paths =
+        Paths { zones: directory.path().to_owned(), geoip: Vec::new(), geoip_if_present: true, geoip_required: false };
+    let base = control::load(&paths, &Settings::default(), false).base.ok_or_else(|| io::Error::other("a policy"))?;
+    let control = Control::new(paths, Settings::default(), false, &base);
+    let mut config = DoorsConfig::new(vec![(Ipv4Addr::LOCALHOST, 0).into()]);
+    config.threads = NonZeroUsize::new(1);
+    let doors = Doors::open(&config, control.subscription()).map_err(io::Error::other)?;
+    let server = doors.local_addresses().plain[0];
+
+    let targets = Targets::start(Path::new("-"))?;
+    let check = Arc::new(check(None));
+    let wanted = (0..count).map(|at| {
+        let host = ProbeHost::Address(address(at));
+        let spec = TargetSpec {
+            check: Arc::clone(&check),
+            host,
+            port: targets.port,
+            service: "x".into(),
+            query: at.to_string().into(),
+        };
+        Target { id: TargetId(at), spec: Arc::new(spec), datacenter: None, remembered: None }
+    });
+    let wanted: Vec<Target> = wanted.collect();
+    println!("DNS at rest, and beside {count} HTTP targets at 5 s:");
+    for turn in 0..2 * BESIDE_TURNS {
+        let prober = (turn % 2 == 1).then(Prober::new);
+        if let Some(prober) = &prober {
+            let listeners = Listeners { states: Box::new(|_| {}), blindness: Box::new(|_| {}) };
+            prober.set_targets(wanted.clone());
+            prober.start(ProberConfig::new(HealthSettings::default(), Arc::new(Nobody), Instant::now()), listeners)?;
+            std::thread::sleep(WARM_UP);
+        }
+        let (mut times, qps) = (one_in_flight(server)?, many_in_flight(server)?);
+        times.sort_unstable();
+        let at = |permille: usize| times[(times.len() - 1) * permille / 1000].as_secs_f64() * 1e6;
+        let late = prober.as_ref().map_or(0, |prober| prober.counters().late);
+        println!(
+            "  {:<8} p50 {:>6.1}  p99 {:>7.1}  p99.9 {:>8.1} µs   {qps:>8.0} queries/s with {MANY} in flight   late probes {late}",
+            if prober.is_some() { "probing" } else { "rest" },
+            at(500),
+            at(990),
+            at(999)
+        );
+        if let Some(prober) = prober {
+            prober.stop(Duration::from_secs(5));
+        }
+    }
+    doors.close();
+    Ok(())
+}
+
+/// Pairs of turns.
+const BESIDE_TURNS: usize = 3;
+
+/// How long each of the two measurements of a turn takes.
+const BESIDE_WINDOW: Duration = Duration::from_secs(4);
+
+/// Queries in flight where throughput is measured.
+const MANY: usize = 64;
+
+/// `api.meta-driven.example.com. A`.
+fn query() -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in ["api", "meta-driven", "example", "com"] {
+        query.push(label.len() as u8);
+        query.extend(label.as_bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    query
+}
+
+fn client(server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    Ok(socket)
+}
+
+fn one_in_flight(server: SocketAddr) -> io::Result<Vec<Duration>> {
+    let (socket, query, mut reply) = (client(server)?, query(), [0; 512]);
+    let (begun, mut times) = (Instant::now(), Vec::with_capacity(1 << 20));
+    while begun.elapsed() < BESIDE_WINDOW {
+        let sent = Instant::now();
+        socket.send(&query)?;
+        socket.recv(&mut reply)?;
+        times.push(sent.elapsed());
+    }
+    Ok(times)
+}
+
+fn many_in_flight(server: SocketAddr) -> io::Result<f64> {
+    let (socket, query, mut reply) = (client(server)?, query(), [0; 512]);
+    let (begun, mut answered) = (Instant::now(), 0_u64);
+    (0..MANY).try_for_each(|_| socket.send(&query).map(drop))?;
+    while begun.elapsed() < BESIDE_WINDOW {
+        socket.recv(&mut reply)?;
+        answered += 1;
+        socket.send(&query)?;
+    }
+    Ok(answered as f64 / begun.elapsed().as_secs_f64())
 }
 
 fn failed(numbers: &meridian::health::probe::runner::Numbers) -> u64 {

@@ -1,4 +1,5 @@
-//! Who may open one more connection: so many in all, so many of one address.
+//! Who may open one more connection: so many in all, so many of one address; for IPv6, of one /64, which is what one
+//! host has. A part of all places is for this machine alone, so that strangers cannot keep its operators out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,9 +22,11 @@ impl Admission {
 
     /// A place for one more connection of `client`; dropping it frees the place.
     pub(super) fn admit(self: &Arc<Admission>, client: IpAddr) -> Option<Place> {
+        let max = if client.is_loopback() { self.max } else { self.max - self.max / LOCAL_SHARE };
+        let client = host(client);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_client = open.1.get(&client).copied().unwrap_or_default();
-        if open.0 >= self.max || of_client >= self.per_client_max {
+        if open.0 >= max || of_client >= self.per_client_max {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -36,6 +39,17 @@ impl Admission {
     pub(super) fn count(&self) -> (usize, u64) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).0;
         (open, self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// One of so many places is kept for this machine.
+const LOCAL_SHARE: usize = 4;
+
+/// Under which address connections are counted.
+fn host(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
     }
 }
 
@@ -75,5 +89,16 @@ mod tests {
         drop(first);
         assert!(admission.admit(a).is_some());
         assert_eq!(admission.count(), (2, 2));
+    }
+
+    #[test]
+    fn strangers_cannot_take_every_place_nor_one_of_them_many_addresses() {
+        let admission = Admission::new(4, 2);
+        let stranger = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host]);
+        let _of_one_host = [admission.admit(stranger(1)).unwrap(), admission.admit(stranger(2)).unwrap()];
+        assert!(admission.admit(stranger(3)).is_none(), "a third of one /64");
+        let _third = admission.admit(IpAddr::from([192, 0, 2, 1])).unwrap();
+        assert!(admission.admit(IpAddr::from([192, 0, 2, 2])).is_none(), "the last is not for strangers");
+        assert!(admission.admit(IpAddr::from([127, 0, 0, 1])).is_some());
     }
 }

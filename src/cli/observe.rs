@@ -1,8 +1,9 @@
 //! `meridian observe`: looks from here, and tells nodes elsewhere what it sees.
 //!
 //! The same files, the same checks, the same engine as in a server; but nothing is answered and nothing is decided
-//! here. A node takes what is reported as another observer's evidence. Each report holds for three rounds of
-//! reporting: an observer that falls silent contributes nothing, and neither does one that may itself be blind.
+//! here. A node takes what is reported as another observer's evidence. Each report holds for little more than two
+//! rounds of reporting, less than a fall takes to be noticed: an observer that falls silent, because it dies with the
+//! data centre that it stands in, does not keep that alive. One that may itself be blind takes back what it said.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use crate::health::probe::resolve::{Resolver, Sources};
 use crate::health::probe::runner::{Listeners, Prober, ProberConfig};
 use crate::health::{Registry, TargetId, Targets};
 use crate::limits;
-use crate::model::{ObserverId, State};
+use crate::model::{AddressKey, CheckIx, ObserverId, State};
 use crate::table::Base;
 
 /// Arguments of `meridian observe`.
@@ -58,7 +59,10 @@ enum Event {
 }
 
 /// So often everything is reported, besides each change at once.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(3);
+
+/// So long a report holds.
+const HOLDS: &str = "8s";
 
 /// Changes that come together are one report.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -127,7 +131,7 @@ fn observe(args: &ObserveArgs, client: &Client) -> Result<(), String> {
                     reporting.states.extend(changes);
                     has_changed = true;
                 }
-                Event::Blind(is_blind) => reporting.is_blind = is_blind,
+                Event::Blind(is_blind) => (reporting.is_blind, has_changed) = (is_blind, true),
                 Event::Reload => match args.files.server().map_err(|found| refused(&found)) {
                     Ok((server, _)) => match Aims::read(&server, &mut registry) {
                         Ok(new) => {
@@ -217,14 +221,37 @@ struct Reporting<'a> {
 }
 
 impl Reporting<'_> {
-    /// Tells each server everything that is known.
+    /// Tells each server everything that is known, all at once: one that does not answer delays no other.
     fn report(&mut self, aims: &Aims) {
-        if self.is_blind {
-            return;
+        let reports = self.reports(aims);
+        let (client, observer) = (self.client, self.observer.as_str());
+        let outcomes: Vec<Result<(), String>> = thread::scope(|scope| {
+            let tell = |server| {
+                let reports = &reports;
+                scope.spawn(move || tell(client, server, observer, reports))
+            };
+            let telling: Vec<_> = (0..client.len()).map(tell).collect();
+            let ended = telling.into_iter().map(|thread| thread.join());
+            ended.map(|outcome| outcome.unwrap_or_else(|_| Err("a defect, please report it".into()))).collect()
+        });
+        for (server, outcome) in outcomes.into_iter().enumerate() {
+            // Once when it begins and once when it ends, not at each round.
+            match (&outcome, self.is_told.insert(server, outcome.is_ok())) {
+                (Err(why), None | Some(true)) => tracing::error!("not reported: {why}; tried again every 3 s"),
+                (Ok(()), None | Some(false)) => {
+                    tracing::info!(reports = reports.len(), server = client.name(server), "reported");
+                }
+                (Err(_), Some(false)) | (Ok(()), Some(true)) => {}
+            }
         }
+    }
+
+    fn reports(&self, aims: &Aims) -> Vec<Value> {
         let policy = aims.base.policy();
-        let about = |((key, check), target): (&(crate::model::AddressKey, crate::model::CheckIx), &TargetId)| {
+        let about = |((key, check), target): (&(AddressKey, CheckIx), &TargetId)| {
             let state = self.states.get(target).filter(|state| **state != State::Unknown)?;
+            // Who may be blind takes back what he said.
+            let state = if self.is_blind { State::Unknown } else { *state };
             let service = &policy.services[key.service.at()];
             let endpoint = service.endpoint(key.endpoint);
             let mut report = json!({
@@ -238,31 +265,24 @@ impl Reporting<'_> {
             }
             Some(report)
         };
-        let reports: Vec<Value> = aims.targets.of.iter().filter_map(about).collect();
-        for server in 0..self.client.len() {
-            let mut outcome = Ok(());
-            for part in reports.chunks(REPORTS_AT_ONCE) {
-                let ttl = format!("{}s", 3 * EVERY.as_secs());
-                let body = json!({ "observer": self.observer.as_str(), "ttl": ttl, "reports": part });
-                outcome = match self.client.ask(server, "POST", "/api/observations", Some(&body)) {
-                    Ok(reply) if exit_of(&reply) == 0 => Ok(()),
-                    Ok(reply) => Err(problem(&self.client.name(server), &reply).trim_end().to_owned()),
-                    Err(why) => Err(why),
-                };
-                if outcome.is_err() {
-                    break;
-                }
-            }
-            // Once when it begins and once when it ends, not every ten seconds.
-            match (&outcome, self.is_told.insert(server, outcome.is_ok())) {
-                (Err(why), None | Some(true)) => tracing::error!("not reported: {why}; tried again every 10 s"),
-                (Ok(()), None | Some(false)) => {
-                    tracing::info!(reports = reports.len(), server = self.client.name(server), "reported");
-                }
-                (Err(_), Some(false)) | (Ok(()), Some(true)) => {}
-            }
-        }
+        aims.targets.of.iter().filter_map(about).collect()
     }
+}
+
+/// The first thing that went wrong, if anything did; what comes after it is told all the same.
+fn tell(client: &Client, server: usize, observer: &str, reports: &[Value]) -> Result<(), String> {
+    let mut outcome = Ok(());
+    for part in reports.chunks(REPORTS_AT_ONCE) {
+        let body = json!({ "observer": observer, "ttl": HOLDS, "reports": part });
+        let told = match client.ask(server, "POST", "/api/observations", Some(&body)) {
+            Ok(reply) if exit_of(&reply) == 0 => Ok(()),
+            Ok(reply) => Err(problem(&client.name(server), &reply).trim_end().to_owned()),
+            // It does not answer: the other parts would wait as long.
+            Err(why) => return Err(why),
+        };
+        outcome = outcome.and(told);
+    }
+    outcome
 }
 
 /// Well within what a node takes in one request.

@@ -67,19 +67,22 @@ impl Entries {
     pub(super) fn load(
         &mut self,
         kept: &[KeptEntry],
-        policy: &PolicySet,
+        (old, policy): (&PolicySet, &PolicySet),
         looked_at: impl Iterator<Item = (AddressKey, CheckIx)>,
     ) {
         let entered: BTreeSet<&KeptEntry> = kept.iter().collect();
+        let unusable = self.unusable(old);
         *self = Entries::default();
         for (at, service) in policy.services.iter().enumerate() {
             let ix = ServiceIx::from_at(at);
             for route in service.policy.all_routes() {
                 for (at, tier) in tiers(route).iter().enumerate().filter(|(_, tier)| !tier.entry.is_free()) {
                     let key = (ix, route.region, position(at));
+                    let name = named(policy, key, tier);
                     let door = Door {
-                        unusable_since: None,
-                        is_entered: entered.contains(&named(policy, key, tier)),
+                        // A reload does not begin a delay anew.
+                        unusable_since: unusable.get(&name).copied(),
+                        is_entered: entered.contains(&name),
                         opens_at: None,
                         state: EntryState::Unmet("nothing is known yet".into()),
                         is_asked: false,
@@ -97,6 +100,12 @@ impl Entries {
                 self.anywhere.entry(check).or_default().push(key);
             }
         }
+    }
+
+    /// Since when what comes before each tier is not usable, by name.
+    fn unusable(&self, policy: &PolicySet) -> BTreeMap<KeptEntry, Moment> {
+        let since = self.doors.iter().filter_map(|(key, door)| Some((key, door.unusable_since?)));
+        since.filter_map(|(key, since)| Some((named(policy, *key, tier_of(policy, *key)?), since))).collect()
     }
 
     /// The tiers that clients have entered, to be stored.

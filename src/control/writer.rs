@@ -257,7 +257,11 @@ impl Control {
         // What waited for this moment comes first: an event finds the world as it is.
         let mut changes = self.let_time_pass(now);
         match event {
-            Event::Stop => return Flow::Stop,
+            Event::Stop => {
+                // What was held back is known, and the next process should know it.
+                self.finish(changes, now);
+                return Flow::Stop;
+            }
             Event::Tick => self.finish_in_turn(changes, now),
             Event::Reload { reply } => {
                 self.finish(changes, now);
@@ -432,7 +436,7 @@ impl Control {
             self.verdicts.load(old, policy, targets.of.clone(), &self.base.settings().health, now.moment);
             self.targets = Arc::new(targets.of.clone());
         }
-        self.entries.load(entered, policy, targets.of.keys().copied());
+        self.entries.load(entered, (old, policy), targets.of.keys().copied());
         self.not_probed = Arc::new(targets.refused.clone());
     }
 

@@ -252,9 +252,10 @@ impl Sight {
         let (is_abroad, datacenter) = match source {
             Source::Witness => (true, None),
             Source::Target(datacenter) => match (&self.own, datacenter) {
-                (None, _) => (true, datacenter.as_ref()),
+                (None, Some(of)) => (true, Some(of)),
                 (Some(own), Some(of)) => (own != of, Some(of)),
-                (Some(_), None) => return,
+                // Asked nobody knows where, perhaps on this very machine: proof of nothing.
+                (_, None) => return,
             },
         };
         if let Some(id) = datacenter {

@@ -248,19 +248,18 @@ impl<'a> Planner<'a> {
 
     fn by_policy(&self, moving: &[Substitute], trail: &mut impl Trail) -> Plan {
         self.note_what_is_amiss(trail);
-        // What was left comes behind all others that are up, in their hold-down or not.
-        for floors in [&[Floor::Up, Floor::Held][..], &[Floor::Unknown]] {
-            for side in [Side::WithoutLeft, Side::OnlyLeft] {
-                for &floor in floors {
-                    if side == Side::WithoutLeft
-                        && (floor != Floor::Held || self.asked.standings.iter().any(Standing::is_held))
-                    {
-                        trail.note(|| Reason::Considering { floor });
-                    }
-                    if let Some((draw, rung)) = self.rungs(floor, side, moving) {
-                        let source = self.source(&draw, rung, floor, side, moving);
-                        return self.finish(&draw, source, rung.as_str(), trail);
-                    }
+        // What was left comes behind all others, also those of which nothing is known yet: a reload that gives the
+        // standby a new address must not send its clients back.
+        for side in [Side::WithoutLeft, Side::OnlyLeft] {
+            for floor in [Floor::Up, Floor::Held, Floor::Unknown] {
+                if side == Side::WithoutLeft
+                    && (floor != Floor::Held || self.asked.standings.iter().any(Standing::is_held))
+                {
+                    trail.note(|| Reason::Considering { floor });
+                }
+                if let Some((draw, rung)) = self.rungs(floor, side, moving) {
+                    let source = self.source(&draw, rung, floor, side, moving);
+                    return self.finish(&draw, source, rung.as_str(), trail);
                 }
             }
         }

@@ -125,7 +125,10 @@ const TABLE: &[(&str, &str)] = &[
     ("unknown c; pin c", "c pin"),
     ("unknown c; prefer c", "c switch"),
     ("unknown b; yielded c left a", "c latch"),
-    ("unknown b; unknown c; latch a", "a policy"),
+    // What was left comes behind what nobody knows yet: that is what a reload makes of a standby with a new address.
+    ("unknown b; unknown c; latch a", "b unknown"),
+    ("unknown b; down c; latch a", "b unknown"),
+    ("down b; down c; latch a", "a policy"),
     ("unknown a; unknown b; unknown c; latch a", "b unknown"),
     ("unknown c; schedule c", "a health"),
     ("unknown a; unknown b; unknown c; schedule c", "c unknown"),

@@ -301,6 +301,16 @@ fn a_batch_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
+fn what_a_node_has_not_heard_of_costs_nothing_else_of_a_batch() {
+    let house = House::open();
+    let about = |endpoint: &str| json!({ "endpoint": endpoint, "check": "live", "state": "up", "observer": "hanoi" });
+    let body = json!({ "reports": [about("dc9_new"), about("dc1_beijing")] });
+    let reply = house.order("POST", "/api/observations", &body).json();
+    assert_eq!((&reply["taken"], &reply["refused"][0]["report"]), (&json!(1), &json!(0)), "{reply}");
+    assert_eq!(house.order("POST", "/api/observations", &json!({ "reports": [about("dc9_new")] })).problem().0, 404);
+}
+
+#[test]
 fn a_reload_with_errors_says_what_check_would_say() {
     let house = House::open();
     let before = house.generation();

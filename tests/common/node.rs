@@ -183,6 +183,14 @@ impl Node {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
 
+    /// A page of its API, as curl shows it.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.api);
+        let output = Command::new("curl").args(["-sf", "--max-time", "10", &url]).output().unwrap();
+        assert!(output.status.success(), "{url}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Waits until `is_so`, asking again and again; how long that took.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&Node) -> bool) -> Duration {

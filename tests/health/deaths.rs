@@ -84,16 +84,9 @@ fn a_data_centre_that_comes_back_waits_for_a_person() {
     farm.centres[0].rise();
     node.wait_until("it waits", |node| !node.status()["waiting"].as_array().unwrap().is_empty());
     assert!(gets(&node, BEIJING, 2));
-    let metrics = page(&node, "/metrics");
+    let metrics = node.page("/metrics");
     let up = r#"meridian_endpoint_state{service="api.meta-driven.example.com.",endpoint="dc1_beijing_primary",datacenter="dc1",state="up"} 1"#;
     assert!(metrics.lines().any(|line| line == up), "{metrics}");
     assert_eq!(node.command(&["failback", "dc1"]).status.code(), Some(0));
     node.wait_until("clients come back", |node| gets(node, BEIJING, 1));
-}
-
-/// A page of the API, by curl.
-fn page(node: &Node, path: &str) -> String {
-    let output =
-        std::process::Command::new("curl").args(["-sf", "--max-time", "10", &format!("{}{path}", node.api)]).output();
-    String::from_utf8(output.unwrap().stdout).unwrap()
 }

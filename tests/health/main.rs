@@ -3,6 +3,7 @@
 //! - `demo`: what a newcomer does with the stand-ins.
 //! - `farm`: three data centres of nginx with TLS, on loopback; the unchanged reference policy watches them.
 //! - `deaths`: each way in which a data centre dies, and what DNS answers then.
+//! - `observe`: another observer looks at the same servers, and tells the node.
 //! - `restart`: what a node knows when it comes back.
 //! - `black_hole`: packets to a data centre vanish, in network namespaces of the test's own.
 //!
@@ -16,4 +17,5 @@ mod black_hole;
 mod deaths;
 mod demo;
 mod farm;
+mod observe;
 mod restart;

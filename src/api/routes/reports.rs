@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
@@ -30,10 +31,11 @@ pub(super) async fn one(asked: Asked) -> Outcome {
     let (endpoint, check) = (asked.path("endpoint"), asked.path("check"));
     let (read, defaults) = (asked.identity()?, Defaults::of(&asked)?);
     let report = report(&view, read, &defaults, endpoint, check, &asked.fields)?;
-    tell(&asked, vec![report]).await
+    tell(&asked, vec![(0, report)], Vec::new()).await
 }
 
-/// All or none: one report that makes no sense refuses the batch, with its position. `observer` and `ttl` beside the
+/// One report that makes no sense refuses the batch, with its position; one about what this node does not know is left
+/// out, and told of. `observer` and `ttl` beside the
 /// list are for those that say nothing else.
 pub(super) async fn batch(asked: Asked) -> Outcome {
     let view = asked.context.look();
@@ -46,32 +48,44 @@ pub(super) async fn batch(asked: Asked) -> Outcome {
     if given.len() > REPORT_BATCH_MAX {
         return Err(invalid("reports", &format!("has more than {REPORT_BATCH_MAX}")));
     }
-    let mut all = Vec::new();
+    let (mut all, mut unknown, mut first_unknown) = (Vec::new(), Vec::new(), None);
     for (at, one) in given.iter().enumerate() {
         let read = || -> Result<Read, Problem> {
             let fields = Fields::of(one.clone(), &known)?;
             let needed = |name: &str| fields.text(name)?.ok_or_else(|| invalid(name, "is missing"));
             report(&view, identity, &defaults, &needed("endpoint")?, &needed("check")?, &fields)
         };
-        all.push(read().map_err(|problem| {
-            let detail = format!("report {at}: {}", problem.detail);
-            Problem { detail, ..problem.with("report", at) }
-        })?);
+        match read() {
+            Ok(report) => all.push((at, report)),
+            // Files reach nodes one after the other: what only the observer has heard of costs nothing else.
+            Err(problem) if problem.kind.status() == StatusCode::NOT_FOUND => {
+                unknown.push((at, problem.detail.clone()));
+                first_unknown.get_or_insert(problem);
+            }
+            Err(problem) => {
+                let detail = format!("report {at}: {}", problem.detail);
+                return Err(Problem { detail, ..problem.with("report", at) });
+            }
+        }
     }
-    tell(&asked, all).await
+    match first_unknown {
+        Some(problem) if all.is_empty() => Err(problem),
+        Some(_) | None => tell(&asked, all, unknown).await,
+    }
 }
 
 /// Services named in an answer.
 const SERVICES_NAMED: usize = 100;
 
-async fn tell(asked: &Asked, reports: Vec<Read>) -> Outcome {
-    let about: BTreeSet<String> = reports.iter().flat_map(|(_, services)| services).map(Name::to_string).collect();
-    let batch: Vec<Report> = reports.into_iter().map(|(report, _)| report).collect();
+async fn tell(asked: &Asked, reports: Vec<(usize, Read)>, unknown: Vec<(usize, String)>) -> Outcome {
+    let about: BTreeSet<String> = reports.iter().flat_map(|(_, (_, services))| services).map(Name::to_string).collect();
+    let (places, batch): (Vec<usize>, Vec<Report>) = reports.into_iter().map(|(at, (report, _))| (at, report)).unzip();
     let (taken, refused) = match batch.is_empty() {
-        true => (0, Vec::new()),
+        true => (0, unknown),
         false => {
             let Reported { taken, refused, .. } = asked.context.control.report(batch).await.map_err(unanswered)?;
-            (taken, refused)
+            let place = |at: usize| places.get(at).copied().unwrap_or(at);
+            (taken, refused.into_iter().map(|(at, why)| (place(at), why)).chain(unknown).collect())
         }
     };
     // They made sense when they were read: the files have just changed, or there are too many.

@@ -50,6 +50,10 @@ impl Watching {
         let datacenter = own_datacenter(base.policy(), settings.node_datacenter.as_ref());
         let mut config = ProberConfig::new(settings, resolver, origin);
         config.datacenter = datacenter;
+        if is_demo {
+            // Loopback does not end with the cable.
+            config.links = NO_LINKS.into();
+        }
         config.extra_roots.extend(stand_ins.iter().map(|stand_ins| stand_ins.ca_der().clone()));
         Ok(Watching { prober: Prober::new(), config: Some(config), stand_ins, origin })
     }
@@ -108,6 +112,9 @@ pub(in crate::cli) fn own_datacenter(policy: &PolicySet, named: Option<&Datacent
         NamedDatacenters::Group(_) | NamedDatacenters::Unknown | NamedDatacenters::Ambiguous(_) => None,
     }
 }
+
+/// Where no link is looked for: then none is down.
+const NO_LINKS: &str = "/nonexistent";
 
 /// In the demo no name is resolved: the question would leave this machine.
 struct NoNames;

@@ -5,6 +5,7 @@
 //! route at all says something about this machine; were it taken as evidence, one full table here would take
 //! every data centre down at once.
 
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
@@ -53,14 +54,37 @@ fn system_words(error: &io::Error) -> String {
     text.to_lowercase()
 }
 
-/// True unless this machine knows at once that it has no route. A UDP socket is connected, which asks the
-/// routing table and sends nothing.
+/// True unless this machine has no route and no part in the network of that family. Where it has a part, a route that
+/// is missing says something of the target: routing protocols withdraw what is dead. (A UDP socket is connected, which
+/// asks the routing table and sends nothing.)
 pub(super) fn is_routed(to: SocketAddr) -> bool {
     let any: SocketAddr = match to {
         SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    UdpSocket::bind(any).and_then(|socket| socket.connect(to)).is_ok()
+    UdpSocket::bind(any).and_then(|socket| socket.connect(to)).is_ok() || has_part(to)
+}
+
+/// Whether this machine is in a network of that family beyond itself, as far as the system tells.
+fn has_part(to: SocketAddr) -> bool {
+    let lines = |file| fs::read_to_string(file).unwrap_or_default();
+    match to {
+        SocketAddr::V4(_) => is_in_ipv4(&lines("/proc/net/route")),
+        SocketAddr::V6(_) => is_in_ipv6(&lines("/proc/net/if_inet6")),
+    }
+}
+
+/// Routes, the interface first, under a heading.
+fn is_in_ipv4(routes: &str) -> bool {
+    routes.lines().skip(1).filter_map(|line| line.split_whitespace().next()).any(|interface| interface != "lo")
+}
+
+/// Addresses: octets, index, prefix length, scope (00 is global), flags, interface.
+fn is_in_ipv6(addresses: &str) -> bool {
+    addresses.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(3) == Some(&"00") && fields.get(5).is_some_and(|interface| *interface != "lo")
+    })
 }
 
 #[cfg(test)]
@@ -106,6 +130,18 @@ mod tests {
         }
         let closed = of_io(&io::ErrorKind::UnexpectedEof.into(), || true);
         assert_eq!(closed, Failure::Bad("connection closed".into()));
+    }
+
+    #[test]
+    fn who_has_no_part_in_a_family_cannot_tell_a_missing_route_from_a_dead_target() {
+        const HEAD: &str = "Iface\tDestination\tGateway \tFlags\n";
+        assert!(!is_in_ipv4("") && !is_in_ipv4(HEAD) && !is_in_ipv4(&format!("{HEAD}lo\t0000007F\t00000000\t0001\n")));
+        assert!(is_in_ipv4(&format!("{HEAD}eth0\t0001A8C0\t00000000\t0001\n")));
+        let lo = "00000000000000000000000000000001 01 80 10 80       lo\n";
+        let link_local = "fe800000000000000000000000000001 02 40 20 80     eth0\n";
+        let global = "20010db8000000000000000000000001 02 40 00 80     eth0\n";
+        assert!(!is_in_ipv6("") && !is_in_ipv6(&format!("{lo}{link_local}")));
+        assert!(is_in_ipv6(&format!("{lo}{link_local}{global}")));
     }
 
     #[test]
