@@ -4,6 +4,7 @@
 //! - `farm`: three data centres of nginx with TLS, on loopback; the unchanged reference policy watches them.
 //! - `deaths`: each way in which a data centre dies, and what DNS answers then.
 //! - `observe`: another observer looks at the same servers, and tells the node.
+//! - `recipe`: down only if probe and request rate say so.
 //! - `restart`: what a node knows when it comes back.
 //! - `black_hole`: packets to a data centre vanish, in network namespaces of the test's own.
 //!
@@ -18,4 +19,5 @@ mod deaths;
 mod demo;
 mod farm;
 mod observe;
+mod recipe;
 mod restart;
