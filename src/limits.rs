@@ -641,6 +641,48 @@ pub const TOKENS_MAX: usize = 10_000;
 /// Clients whose failed attempts are remembered.
 pub const API_FAILURES_KEPT: usize = 4_096;
 
+/// Orders that wait while another is in the journal's hands: far more than are answered in time.
+pub const ORDERS_QUEUED_MAX: usize = 256;
+
+/// Answers to requests with a key that the journal does not hold, because nothing changed or nothing is stored.
+pub const ANSWERS_REMEMBERED: usize = 256;
+
+/// How long until an order whose time is over, and that could not end without making things worse, is tried again.
+pub const EXPIRY_RETRY_MS: u64 = 10_000;
+
+/// Standing orders at once: with a few hundred octets each they fit [`STANDING_LEN_MAX`], and every plan looks at them.
+pub const STANDING_ORDERS_MAX: usize = 2_000;
+
+/// Services that one order may name; all of them it names by naming none.
+pub const ORDER_SERVICES_MAX: usize = 2_000;
+
+/// Orders that can be undone.
+pub const ORDERS_PAST_KEPT: usize = 32;
+
+/// Octets of what an order changed, beyond which it can not be undone: half a line of the journal.
+pub const ORDER_PAST_LEN_MAX: usize = JOURNAL_LINE_LEN_MAX / 4;
+
+/// How long after a switch another actor may not order another data centre.
+pub const CONTENDED_S: u64 = 300;
+
+/// Switches of the last [`CONTENDED_S`] that are remembered.
+pub const RECENT_SWITCHES_MAX: usize = 64;
+
+/// How long a pin may stand.
+pub const PIN_MAX_S: u64 = 86_400;
+
+/// Services that a switch left in their own way, which are told apart; beyond it they count as the others do.
+pub const LEFT_SERVICES_MAX: usize = 1_000;
+
+/// Changes that the impact of an order lists one by one.
+pub const IMPACT_CHANGES_MAX: usize = 1_000;
+
+/// Names in one warning.
+pub const WARNING_NAMES_MAX: usize = 10;
+
+/// The wall clock may run this far from the monotonic one before expiries wait for a person.
+pub const CLOCK_JUMP_S: u64 = 60;
+
 /// Characters of a reason, an actor or a detail that a request may give.
 pub const API_TEXT_LEN_MAX: usize = 1_024;
 

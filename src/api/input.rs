@@ -188,6 +188,30 @@ impl Fields {
         }
     }
 
+    /// True unless it is said otherwise.
+    pub(super) fn flag_or_true(&self, name: &str) -> Result<bool, Problem> {
+        match self.value(name) {
+            None => Ok(true),
+            Some(_) => self.flag(name),
+        }
+    }
+
+    /// Numbers by name, each of 32 bits.
+    pub(super) fn numbers(&self, name: &str) -> Result<Vec<(String, u32)>, Problem> {
+        match self.value(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Object(values)) => values
+                .iter()
+                .map(|(key, value)| {
+                    let number = value.as_u64().and_then(|value| u32::try_from(value).ok());
+                    let bad = || invalid(name, "must hold a whole number for each name");
+                    Ok((text(name, key)?, number.ok_or_else(bad)?))
+                })
+                .collect(),
+            Some(_) => Err(invalid(name, "must be an object: a number for each name")),
+        }
+    }
+
     pub(super) fn list(&self, name: &str) -> Result<&[Value], Problem> {
         match self.value(name) {
             None => Ok(&[]),

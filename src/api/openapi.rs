@@ -68,7 +68,13 @@ fn operation(route: &Route) -> Value {
             "schema": match field.holds {
                 Holds::Number => json!({ "type": "integer", "minimum": 0 }),
                 Holds::Texts => json!({ "type": "array", "items": { "type": "string" } }),
-                Holds::Text | Holds::Word(_) | Holds::Bool | Holds::Duration | Holds::Reports => json!({ "type": "string" }),
+                Holds::Text
+                | Holds::Word(_)
+                | Holds::Bool
+                | Holds::Duration
+                | Holds::Span
+                | Holds::Numbers
+                | Holds::Reports => json!({ "type": "string" }),
             },
         })
     }));
@@ -95,7 +101,8 @@ fn operation(route: &Route) -> Value {
         None => drop(fields.insert("security".into(), json!([]))),
     }
     if route.is_write() && !route.body.is_empty() {
-        let required = route.body.iter().any(|field| field.name == "state" || field.name == "reports");
+        let required =
+            route.body.iter().any(|field| ["state", "reports", "active_dc", "weights", "gate"].contains(&field.name));
         fields.insert(
             "requestBody".into(),
             json!({ "required": required, "content": { "application/json": { "schema": object(route.body) } } }),
@@ -130,6 +137,13 @@ fn schema(field: &Field) -> Value {
                 { "type": "integer", "minimum": 1, "maximum": REPORT_TTL_MAX_S },
             ],
         }),
+        Holds::Span => json!({
+            "oneOf": [
+                { "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" },
+                { "type": "integer", "minimum": 0 },
+            ],
+        }),
+        Holds::Numbers => json!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } }),
         Holds::Texts => {
             json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
         }

@@ -22,7 +22,29 @@ pub enum Call {
     ActiveDc,
     Explain,
     Reload,
+    Switches,
+    Switch,
+    SwitchByPost,
+    SwitchClear,
+    Drain,
+    Undrain,
+    ForceUp,
+    ForceDown,
+    ForceAuto,
     Failback,
+    EndpointDrain,
+    EndpointUndrain,
+    EndpointForceUp,
+    EndpointForceDown,
+    EndpointForceAuto,
+    Weights,
+    WeightsClear,
+    Ttl,
+    TtlClear,
+    Undo,
+    Freeze,
+    Unfreeze,
+    Gate,
     Health,
     Observations,
     Demo,
@@ -37,8 +59,12 @@ pub(super) enum Holds {
     Number,
     /// `5s`, `2h`, or seconds as a number.
     Duration,
+    /// The same for an order, which has other bounds than a report.
+    Span,
     /// A text, or a list of them.
     Texts,
+    /// Numbers by name.
+    Numbers,
     /// Reports, each with the fields of [`REPORT`] and the two that name what it is about.
     Reports,
 }
@@ -95,14 +121,107 @@ pub(super) const REPORT: &[Field] = &[
     field("address", Holds::Text, "Only this address of the endpoint."),
 ];
 
-/// Fields of an order.
-const ORDER: &[Field] = &[
-    field("services", Holds::Texts, "Only these services."),
-    field("reason", Holds::Text, "Why; kept with the order."),
-    field("actor", Holds::Text, "Who gives the order, as claimed; kept beside the authenticated identity."),
-    field("dry_run", Holds::Bool, "Say what would happen, and do nothing."),
-    field("expected_revision", Holds::Number, "Refuse when the last order in force is another."),
+const SERVICES: Field = field("services", Holds::Texts, "Only these services; all or nothing.");
+const REGIONS: Field = field("regions", Holds::Texts, "Only clients of these regions; `default` is everyone else.");
+const REASON: Field = field("reason", Holds::Text, "Why; kept with the order.");
+const ACTOR: Field =
+    field("actor", Holds::Text, "Who gives the order, as claimed; kept beside the authenticated identity.");
+const EXPIRES_IN: Field = field("expires_in", Holds::Span, "How long it stands; until it is taken back by default.");
+const DRY_RUN: Field = field("dry_run", Holds::Bool, "Say what would happen, and do nothing.");
+const FORCE: Field = field("force", Holds::Texts, "Rules that this order overrides, each by name.");
+const EXPECTED: Field = field(
+    "expected_revision",
+    Holds::Number,
+    "Refuse when the last order in force is another. If-Match does the same.",
+);
+const AUTOMATED: Field = field(
+    "automated",
+    Holds::Bool,
+    "False: a person gives this order, so that a gate closed to robots lets it pass. True by default.",
+);
+
+const SWITCH: &[Field] = &[
+    field("active_dc", Holds::Text, "The data centre or group that is to answer."),
+    SERVICES,
+    REGIONS,
+    field("from", Holds::Texts, "Only clients whom policy would give one of these."),
+    field("mode", Holds::Word(&["prefer", "pin"]), "How firmly; `prefer` by default. A pin needs `expires_in`."),
+    REASON,
+    ACTOR,
+    EXPIRES_IN,
+    DRY_RUN,
+    FORCE,
+    EXPECTED,
+    AUTOMATED,
 ];
+/// Of an order about some clients that leaves nothing standing.
+const RELEASE: &[Field] = &[SERVICES, REGIONS, REASON, ACTOR, DRY_RUN, FORCE, EXPECTED, AUTOMATED];
+/// Of one about data centres.
+const DATACENTERS: &[Field] = &[SERVICES, REASON, ACTOR, EXPIRES_IN, DRY_RUN, FORCE, EXPECTED, AUTOMATED];
+/// Of one that says all that it is about in its path.
+const PLAIN: &[Field] = &[REASON, ACTOR, EXPIRES_IN, DRY_RUN, FORCE, EXPECTED, AUTOMATED];
+const WEIGHTS: &[Field] = &[
+    field("weights", Holds::Numbers, "By endpoint, or by data centre: 0 to 65535."),
+    REASON,
+    ACTOR,
+    EXPIRES_IN,
+    DRY_RUN,
+    FORCE,
+    EXPECTED,
+    AUTOMATED,
+];
+const WEIGHTS_CLEAR: &[Field] = &[
+    field("endpoints", Holds::Texts, "Only of these; all by default."),
+    REASON,
+    ACTOR,
+    DRY_RUN,
+    FORCE,
+    EXPECTED,
+    AUTOMATED,
+];
+const TTL: &[Field] = &[
+    field("ttl", Holds::Span, "How long caches may keep answers."),
+    REGIONS,
+    REASON,
+    ACTOR,
+    EXPIRES_IN,
+    DRY_RUN,
+    FORCE,
+    EXPECTED,
+    AUTOMATED,
+];
+const TTL_CLEAR: &[Field] = &[REGIONS, REASON, ACTOR, DRY_RUN, FORCE, EXPECTED, AUTOMATED];
+const UNDO: &[Field] = &[
+    field("revision", Holds::Number, "The order to take back; the last one by default."),
+    REASON,
+    ACTOR,
+    DRY_RUN,
+    FORCE,
+    EXPECTED,
+    AUTOMATED,
+];
+const GATE: &[Field] = &[
+    field("gate", Holds::Word(&["open", "closed"]), "Whether robots may give orders."),
+    field("role", Holds::Word(&["operator", "admin"]), "Only robots of this role; all by default."),
+    REASON,
+    ACTOR,
+    EXPIRES_IN,
+    DRY_RUN,
+    FORCE,
+    EXPECTED,
+    AUTOMATED,
+];
+
+/// A call that orders.
+const fn order(
+    call: Call,
+    method: &'static str,
+    path: &'static str,
+    body: &'static [Field],
+    summary: &'static str,
+) -> Route {
+    Route { method, body, body_len_max: API_BODY_LEN_MAX, ..get(call, path, Some(Role::Operator), summary) }
+}
 
 /// Every call.
 pub(super) const ROUTES: &[Route] = &[
@@ -165,17 +284,71 @@ pub(super) const ROUTES: &[Route] = &[
         body_len_max: API_BODY_LEN_MAX,
         ..get(Call::Reload, "/api/reload", Some(Role::Operator), "Read all files again.")
     },
-    Route {
-        method: "POST",
-        body: ORDER,
-        body_len_max: API_BODY_LEN_MAX,
-        ..get(
-            Call::Failback,
-            "/api/datacenters/{id}/failback",
-            Some(Role::Operator),
-            "Let clients come back to a data centre that they left because it was down.",
-        )
-    },
+    get(Call::Switches, "/api/switch", Some(Role::Viewer), "Switches that stand."),
+    order(Call::Switch, "PUT", "/api/switch", SWITCH, "Move clients to a data centre."),
+    order(Call::SwitchByPost, "POST", "/api/switch", SWITCH, "The same."),
+    order(Call::SwitchClear, "DELETE", "/api/switch", RELEASE, "Let policy decide again."),
+    order(
+        Call::Drain,
+        "POST",
+        "/api/datacenters/{id}/drain",
+        DATACENTERS,
+        "Order a data centre out: no new answer from that instant, by no rule.",
+    ),
+    order(Call::Undrain, "POST", "/api/datacenters/{id}/undrain", DATACENTERS, "Let it answer again."),
+    order(Call::ForceUp, "POST", "/api/datacenters/{id}/force-up", DATACENTERS, "It is up, whatever checks say."),
+    order(Call::ForceDown, "POST", "/api/datacenters/{id}/force-down", DATACENTERS, "It is down, whatever checks say."),
+    order(Call::ForceAuto, "POST", "/api/datacenters/{id}/force-auto", DATACENTERS, "Believe its checks again."),
+    order(
+        Call::Failback,
+        "POST",
+        "/api/datacenters/{id}/failback",
+        RELEASE,
+        "Let clients come back to a data centre that they left because it was down.",
+    ),
+    order(
+        Call::EndpointDrain,
+        "POST",
+        "/api/services/{name}/endpoints/{id}/drain",
+        PLAIN,
+        "Order endpoints of one service out.",
+    ),
+    order(
+        Call::EndpointUndrain,
+        "POST",
+        "/api/services/{name}/endpoints/{id}/undrain",
+        PLAIN,
+        "Let them answer again.",
+    ),
+    order(
+        Call::EndpointForceUp,
+        "POST",
+        "/api/services/{name}/endpoints/{id}/force-up",
+        PLAIN,
+        "They are up, whatever checks say.",
+    ),
+    order(
+        Call::EndpointForceDown,
+        "POST",
+        "/api/services/{name}/endpoints/{id}/force-down",
+        PLAIN,
+        "They are down, whatever checks say.",
+    ),
+    order(
+        Call::EndpointForceAuto,
+        "POST",
+        "/api/services/{name}/endpoints/{id}/force-auto",
+        PLAIN,
+        "Believe their checks again.",
+    ),
+    order(Call::Weights, "PUT", "/api/services/{name}/weights", WEIGHTS, "Weights in place of the policy's."),
+    order(Call::WeightsClear, "DELETE", "/api/services/{name}/weights", WEIGHTS_CLEAR, "The policy's weights again."),
+    order(Call::Ttl, "PUT", "/api/services/{name}/ttl", TTL, "A TTL in place of the policy's."),
+    order(Call::TtlClear, "DELETE", "/api/services/{name}/ttl", TTL_CLEAR, "The policy's TTL again."),
+    order(Call::Undo, "POST", "/api/undo", UNDO, "Take an order back, as an order of its own."),
+    order(Call::Freeze, "POST", "/api/freeze", PLAIN, "Nothing moves by itself."),
+    order(Call::Unfreeze, "POST", "/api/unfreeze", PLAIN, "Health moves clients again."),
+    order(Call::Gate, "PUT", "/api/gate", GATE, "Keep robots from ordering, and people not."),
     Route {
         method: "PUT",
         body: REPORT,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::View;
 use crate::control::AddressStatus;
+use crate::control::orders::{self, SwitchMode, What};
 use crate::model::{
     AddressKey, Admin, Data, Datacenter, DatacenterId, DatacenterIx, EndpointIx, Failback, Forced, Override,
     OverrideKind, Scope, Service, ServiceIx, State,
@@ -103,7 +104,7 @@ fn item(
     })
 }
 
-fn time_or_null(at: Option<SystemTime>) -> Value {
+pub(super) fn time_or_null(at: Option<SystemTime>) -> Value {
     at.map_or(Value::Null, time)
 }
 
@@ -138,6 +139,12 @@ impl View {
     fn short_of<'a>(&'a self, id: &'a DatacenterId) -> &'a str {
         let datacenter = self.table.base().policy().datacenters.iter().find(|dc| dc.id == *id);
         datacenter.map_or(id.as_str(), Datacenter::short_name)
+    }
+
+    /// The same for an id as orders hold it.
+    pub(super) fn short_of_id<'a>(&'a self, id: &'a str) -> &'a str {
+        let datacenter = self.table.base().policy().datacenters.iter().find(|dc| dc.id.as_str() == id);
+        datacenter.map_or(id, Datacenter::short_name)
     }
 
     fn shorts<'a>(&self, all: impl IntoIterator<Item = &'a DatacenterIx>) -> Vec<String> {
@@ -373,6 +380,45 @@ impl View {
         self.status.address(key).filter(|_| is_same)
     }
 
+    /// Switches that stand, the latest first, and what expired ones have left behind.
+    pub(super) fn switches(&self) -> Vec<Value> {
+        let shorts = |ids: &BTreeSet<String>| ids.iter().map(|id| self.short_of_id(id).to_owned()).collect::<Vec<_>>();
+        let switch = |standing: &orders::Standing| {
+            let (mode, to, whom, from, except) = match &standing.what {
+                What::Switch { to, mode: SwitchMode::Prefer, whom, from, except, .. } => {
+                    ("prefer", Some(to), whom, from.as_ref(), except)
+                }
+                What::Switch { to, mode: SwitchMode::Pin, whom, from, except, .. } => {
+                    ("pin", Some(to), whom, from.as_ref(), except)
+                }
+                What::Behind { whom, except, .. } => ("expired", None, whom, None, except),
+                What::Out { .. }
+                | What::Force { .. }
+                | What::Weights { .. }
+                | What::Ttl { .. }
+                | What::Freeze
+                | What::Gate { .. } => return None,
+            };
+            Some(json!({
+                "revision": standing.revision,
+                "mode": mode,
+                "active_dc": to.map(|to| shorts(to).join(",")),
+                "ids": to,
+                "services": whom.services,
+                "regions": whom.regions,
+                "from": from.map(shorts),
+                "except": except,
+                "actor": standing.by.actor,
+                "identity": standing.by.identity,
+                "reason": standing.reason,
+                "created": time(standing.created),
+                "expires_at": time_or_null(standing.expires),
+                "overdue": standing.overdue,
+            }))
+        };
+        self.status.book.standing().rev().filter_map(switch).collect()
+    }
+
     /// A standing order.
     pub(super) fn order(&self, order: &Override) -> Value {
         let (kind, to) = match &order.kind {
@@ -410,7 +456,8 @@ impl View {
 
     /// Where the standing switch for elsewhere of a service leads: the narrowest, then the latest.
     fn switch_of(&self, ix: ServiceIx) -> Option<&BTreeSet<DatacenterIx>> {
-        let switches = self.table.facts().overrides.iter().filter(|order| order.scope.covers(ix, None));
+        let facts = self.table.facts();
+        let switches = facts.overrides.iter().filter(|order| facts.applies(order, ix, None));
         let switches = switches.filter_map(|order| match &order.kind {
             OverrideKind::Pin { to, .. } => Some((1, order, to)),
             OverrideKind::Prefer { to, .. } => Some((0, order, to)),

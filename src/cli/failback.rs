@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::client::{Client, ServerArgs, segment, tell, usage};
+use super::client::segment;
+use super::order::{self, Call, StampArgs};
 
 /// Arguments of `meridian failback`.
 #[derive(Debug, Args)]
@@ -16,41 +17,20 @@ pub struct FailbackArgs {
     /// Only for this service; repeat it for several [default: all].
     #[arg(long, value_name = "NAME")]
     service: Vec<String>,
-    /// Why; kept with the order.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Say what would happen, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    /// Only clients of this region; `default` is everyone else.
+    #[arg(long, value_name = "REGION")]
+    region: Vec<String>,
     #[command(flatten)]
-    servers: ServerArgs,
+    stamp: StampArgs,
 }
 
-/// 0 done, 4 refused by a rule, 5 unknown or ambiguous, 6 unreachable or outcome unknown, 7 not authorised, 8
-/// precondition failed, 9 not stored.
+/// Exits as every order does.
 pub fn run(args: &FailbackArgs) -> ExitCode {
-    let client = match Client::new(&args.servers) {
-        Ok(client) => client,
-        Err(message) => return usage(&message),
-    };
-    let path = format!("/api/datacenters/{}/failback", segment(&args.datacenters.join(",")));
-    let mut body = json!({ "dry_run": args.dry_run });
-    if !args.service.is_empty() {
-        body["services"] = json!(args.service);
-    }
-    if let Some(reason) = &args.reason {
-        body["reason"] = json!(reason);
-    }
-    if let Some(user) = std::env::var_os("USER").filter(|user| !user.is_empty()) {
-        body["actor"] = json!(user.to_string_lossy());
-    }
-    let mut worst = 0;
-    for server in 0..client.len() {
-        let outcome = client.ask(server, "POST", &path, Some(&body));
-        let code = tell(&client, server, args.servers.output, outcome, |done| text(done, args.dry_run));
-        worst = if worst == 0 { code } else { worst };
-    }
-    ExitCode::from(worst)
+    let names = args.datacenters.join(",");
+    let path = format!("/api/datacenters/{}/failback", segment(&names));
+    let call = Call::new("POST", path, format!("let clients come back to {names}"));
+    let call = call.with_some("services", &args.service).with_some("regions", &args.region);
+    order::run(call, &args.stamp, |done, _| text(done, done["dry_run"] == true))
 }
 
 fn text(done: &Value, is_dry_run: bool) -> String {

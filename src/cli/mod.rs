@@ -14,6 +14,7 @@ mod greeting;
 pub mod history;
 mod noticing;
 pub mod observe;
+pub mod order;
 pub mod schema;
 pub mod serve;
 mod show;
@@ -47,8 +48,24 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// What waits for you, and how data centres, services and health stand.
     Status(status::StatusArgs),
+    /// Move clients to a data centre, or let policy decide again.
+    Switch(order::SwitchArgs),
+    /// Order a data centre out: no new answer from that instant.
+    Drain(order::DrainArgs),
+    /// Let a drained data centre answer again.
+    Undrain(order::UndrainArgs),
+    /// Believe something else of a data centre than its checks say.
+    Force(order::ForceArgs),
     /// Let clients come back to a data centre that they left because it was down.
     Failback(failback::FailbackArgs),
+    /// Take an order back.
+    Undo(order::UndoArgs),
+    /// Nothing moves by itself until it is unfrozen.
+    Freeze(order::FreezeArgs),
+    /// Let health move clients again.
+    Unfreeze(order::UnfreezeArgs),
+    /// Keep robots from ordering, and people not.
+    Gate(order::GateArgs),
     /// Look from here, and tell nodes elsewhere what is seen.
     Observe(observe::ObserveArgs),
     /// The audit log: orders, and what health did by itself.
@@ -72,7 +89,15 @@ pub fn run() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Switch(args)) => order::switch(&args),
+        Some(Command::Drain(args)) => order::drain(&args),
+        Some(Command::Undrain(args)) => order::undrain(&args),
+        Some(Command::Force(args)) => order::force(&args),
         Some(Command::Failback(args)) => failback::run(&args),
+        Some(Command::Undo(args)) => order::undo(&args),
+        Some(Command::Freeze(args)) => order::freeze(&args),
+        Some(Command::Unfreeze(args)) => order::unfreeze(&args),
+        Some(Command::Gate(args)) => order::gate(&args),
         Some(Command::Observe(args)) => observe::run(&args),
         Some(Command::History(args)) => history::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),

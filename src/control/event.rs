@@ -1,14 +1,16 @@
 //! What may change what is served, and what is answered to those who asked for it.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
+use super::orders::{Answer, OrderRefused, Request};
 use super::status::Blindness;
 use crate::diag::Diagnostic;
 use crate::health::TargetId;
 use crate::model::{CheckId, DatacenterId, EndpointId, Generation, Name, ObserverId, RegionId, State};
+use crate::store::Refusal;
 
 /// Something that may change what is served.
 #[derive(Debug)]
@@ -33,9 +35,16 @@ pub enum Event {
     /// An operator orders.
     Order {
         /// What.
-        order: Order,
+        submission: Box<Submission>,
         /// Who waits for it.
-        reply: oneshot::Sender<Result<Ordered, OrderRefused>>,
+        reply: oneshot::Sender<Result<Ordered, NotOrdered>>,
+    },
+    /// The journal has an order, or refuses it.
+    Stored {
+        /// Which.
+        ticket: u64,
+        /// It is durable, or never will be.
+        fate: Result<(), Refusal>,
     },
     /// Nothing but time has passed.
     Tick,
@@ -88,20 +97,23 @@ pub struct Reported {
     pub refused: Vec<(usize, String)>,
 }
 
-/// What an operator wants.
+/// An order as it comes in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Clients may go back to what they left because it was down.
-    Failback {
-        /// Data centres or groups, as people name them.
-        datacenters: Vec<String>,
-        /// Only for clients of these services; empty: all.
-        services: Vec<Name>,
-        /// Who orders, as claimed.
-        actor: String,
-        /// Why.
-        reason: String,
-    },
+pub struct Submission {
+    /// What, by whom, why.
+    pub request: Request,
+    /// Say what would happen, and do nothing.
+    pub is_dry_run: bool,
+    /// By which its sender will know it again: the same request under the same key is carried out once. At most
+    /// [`crate::limits::IDEMPOTENCY_KEY_LEN_MAX`] octets.
+    pub key: Option<String>,
+}
+
+impl Submission {
+    /// To be carried out, however often it comes.
+    pub fn of(request: Request) -> Submission {
+        Submission { request, is_dry_run: false, key: None }
+    }
 }
 
 /// For whom a latch is, by names.
@@ -115,37 +127,50 @@ pub struct LatchName {
     pub datacenter: DatacenterId,
 }
 
-/// An order that was carried out.
+/// An order that was carried out, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ordered {
+    /// What came of it, or would.
+    pub answer: Answer,
     /// The table that serves now.
     pub generation: Generation,
-    /// False: it stood like that already, and nothing has changed.
-    pub is_changed: bool,
-    /// Latches that it ended.
+    /// It was asked only what would happen.
+    pub is_dry_run: bool,
+    /// It was carried out before, under the same key; this is what was answered then.
+    pub is_repeated: bool,
+    /// A restart does not forget it.
+    pub is_durable: bool,
+    /// When it took effect, if it has.
+    pub applied_at: Option<SystemTime>,
+    /// When the last answer given before it has expired at the latest; `None`: no answer is another.
+    pub old_answers_until: Option<SystemTime>,
+    /// Latches that it ends.
     pub released: Vec<LatchName>,
-    /// Latches that it left, because their data centre is not up.
+    /// Latches that it would end if their data centre were up.
     pub kept: Vec<LatchName>,
 }
 
-/// Why an order was not carried out. Nothing has changed.
+/// Why an order was not carried out. Nothing has changed, and nothing will because of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderRefused {
-    /// Nothing is called so.
-    #[error("no data centre or group is called {0:?}")]
-    UnknownDatacenter(String),
-    /// Several are.
-    #[error("{name:?} may be any of {}", candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    AmbiguousDatacenter {
-        /// As it was given.
-        name: String,
-        /// What it may be.
-        candidates: Vec<DatacenterId>,
+pub enum NotOrdered {
+    /// It is not right, or a rule refuses it.
+    #[error(transparent)]
+    Refused(#[from] OrderRefused),
+    /// The store did not take it.
+    #[error("{why}")]
+    NotStored {
+        /// For a person.
+        why: String,
+        /// It took too long; else it can not be done.
+        is_late: bool,
     },
-    /// No file names such a service.
-    #[error("there is no service {0}")]
-    UnknownService(Name),
-    /// It names no data centre.
-    #[error("the order names no data centre")]
-    NoDatacenter,
+    /// Its key came with another request before.
+    #[error("the idempotency key {0:?} came with another request before: every order needs a key of its own")]
+    KeyReused(String),
+}
+
+impl From<Refusal> for NotOrdered {
+    fn from(refusal: Refusal) -> NotOrdered {
+        NotOrdered::NotStored { is_late: matches!(refusal, Refusal::Timeout | Refusal::Busy), why: refusal.to_string() }
+    }
 }

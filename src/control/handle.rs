@@ -1,7 +1,7 @@
 //! How the rest of the program talks to control.
 //!
 //! Orders, reports and reloads wait in a bounded inbox and are answered; when it is full they are refused at once.
-//! Health waits beside it, so that it is never refused: the states that have come since control last looked are one
+//! Health, and what became of orders in the journal, wait beside it, so that they are never refused: the states that have come since control last looked are one
 //! event.
 
 use std::collections::BTreeMap;
@@ -12,11 +12,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
-use super::event::{Event, Order, OrderRefused, Ordered, Reloaded, Report, Reported};
+use super::event::{Event, NotOrdered, Ordered, Reloaded, Report, Reported, Submission};
 use super::status::{Blindness, Status};
 use crate::health::TargetId;
 use crate::limits;
 use crate::model::State;
+use crate::store::Refusal;
 use crate::table::{RoutingTable, Subscription};
 
 /// Why control did not answer.
@@ -30,16 +31,18 @@ pub enum Unanswered {
     Ended,
 }
 
-/// Changes of health that control has not looked at.
+/// Changes of health, and fates of orders, that control has not looked at.
 #[derive(Debug, Default)]
 struct Waiting {
     states: Vec<(TargetId, State)>,
     blindness: Option<Option<Blindness>>,
+    /// Of orders that the journal had: as many as control gave it, which is one at a time.
+    fates: Vec<(u64, Result<(), Refusal>)>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.blindness.is_none()
+        self.states.is_empty() && self.blindness.is_none() && self.fates.is_empty()
     }
 
     /// Without bound only if control stood still: then the newest state of each target is all that is kept.
@@ -116,19 +119,14 @@ impl Handle {
         self.ask(|reply| Event::Report { batch, reply }).await
     }
 
-    /// Orders.
-    pub async fn order(&self, order: Order) -> Result<Result<Ordered, OrderRefused>, Unanswered> {
-        self.ask(|reply| Event::Order { order, reply }).await
+    /// Orders. The answer comes once the order is durable and in force, or refused.
+    pub async fn order(&self, submission: Submission) -> Result<Result<Ordered, NotOrdered>, Unanswered> {
+        self.ask(|reply| Event::Order { submission: Box::new(submission), reply }).await
     }
 
-    /// Lets clients go back to what they left because it was down.
-    pub async fn failback(
-        &self,
-        datacenters: Vec<String>,
-        actor: String,
-        reason: String,
-    ) -> Result<Result<Ordered, OrderRefused>, Unanswered> {
-        self.order(Order::Failback { datacenters, services: Vec::new(), actor, reason }).await
+    /// What became of an order in the journal. Never waits, and is never refused.
+    pub(super) fn stored(&self, ticket: u64, fate: Result<(), Refusal>) {
+        self.wake_with(|waiting| waiting.fates.push((ticket, fate)));
     }
 
     /// Ends control, after what waits already.
@@ -213,10 +211,12 @@ impl Inbox {
         events
     }
 
-    fn folded(&self) -> Vec<Event> {
+    pub(super) fn folded(&self) -> Vec<Event> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Waiting { states, blindness } = std::mem::take(&mut *waiting);
+        let Waiting { states, blindness, fates } = std::mem::take(&mut *waiting);
         let states = Some(states).filter(|states| !states.is_empty()).map(Event::Health);
-        blindness.map(Event::Blindness).into_iter().chain(states).collect()
+        let fates = fates.into_iter().map(|(ticket, fate)| Event::Stored { ticket, fate });
+        // An order is judged again on the newest health.
+        blindness.map(Event::Blindness).into_iter().chain(states).chain(fates).collect()
     }
 }

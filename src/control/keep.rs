@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::KeptEntry;
 use super::moves::KeptLatch;
+use super::orders::{Book, KeptYield};
 use crate::model::{Generation, Revision};
 
 /// Takes what should survive.
@@ -67,6 +68,8 @@ pub struct Snapshot {
     pub latches: Arc<[KeptLatch]>,
     /// All tiers with a condition that clients have entered.
     pub entered: Arc<[KeptEntry]>,
+    /// Where preferences have yielded.
+    pub yields: Arc<[KeptYield]>,
     /// The last known state of every watched address, by blocks of services. A block that is the same pointer as in
     /// the snapshot before has not changed.
     pub addresses: Vec<Arc<[KeptAddress]>>,
@@ -77,12 +80,16 @@ pub struct Snapshot {
 pub struct Restored {
     /// Published generations begin after this one.
     pub generation: Generation,
-    /// The last order in force.
-    pub revision: Revision,
+    /// Standing orders, and the last order in force.
+    pub book: Book,
+    /// The highest revision that was ever given out.
+    pub revisions_to: Revision,
     /// Latches.
     pub latches: Vec<KeptLatch>,
     /// Entered tiers.
     pub entered: Vec<KeptEntry>,
+    /// Where preferences have yielded.
+    pub yields: Vec<KeptYield>,
     /// Last known states.
     pub health: Vec<KeptAddress>,
 }

@@ -4,6 +4,9 @@
 //! observers, orders, the passing of time. Control owns the inputs, compiles the next table, and publishes it with
 //! the next generation number. Nothing outside this room can publish.
 //!
+//! - [`orders`] is what may be ordered, what stands, and what an order changes: the pure half of the switch API.
+//! - `lane` is where orders wait for the journal, one at a time; `ordering` takes them through; [`Journal`] is who
+//!   stores them.
 //! - [`load`] reads files into a base: all findings at once, and no base when one of them is an error.
 //! - [`crate::health::Targets`] says what is watched, [`Eyes`] watch it; [`crate::health::Verdicts`] says what is up; `moves` keeps latches; `entries`
 //!   judges the conditions of tiers. All are pure.
@@ -22,9 +25,13 @@ mod entries;
 mod event;
 mod eyes;
 mod handle;
+mod journal;
 mod keep;
+mod lane;
 mod load;
 mod moves;
+mod ordering;
+pub mod orders;
 mod pace;
 mod reports;
 mod scene;
@@ -37,9 +44,10 @@ mod writer;
 mod tests;
 
 pub use entries::KeptEntry;
-pub use event::{Event, LatchName, Order, OrderRefused, Ordered, Reloaded, Report, Reported};
+pub use event::{Event, LatchName, NotOrdered, Ordered, Reloaded, Report, Reported, Submission};
 pub use eyes::{Eyes, Watch};
 pub use handle::{Handle, Unanswered};
+pub use journal::{Fate, Journal};
 pub use keep::{Forgetful, Keeper, KeptAddress, Noted, Restored, Snapshot};
 pub use load::{Load, Paths, load};
 pub use moves::KeptLatch;

@@ -201,27 +201,18 @@ impl Latches {
         self.standing.values().filter_map(|latched| latched.returns_at).min()
     }
 
-    /// Ends those of `datacenters` that are up, for `services` (`None`: all).
-    pub(super) fn failback(
-        &mut self,
-        datacenters: &BTreeSet<DatacenterIx>,
-        services: Option<&BTreeSet<ServiceIx>>,
-    ) -> FailedBack {
-        let mut outcome = FailedBack::default();
-        let is_meant =
-            |key: &LatchKey| datacenters.contains(&key.2) && services.is_none_or(|services| services.contains(&key.0));
-        self.standing.retain(|key, latched| {
-            if !is_meant(key) {
-                return true;
-            }
-            // In its hold-down is good enough: clients follow when that ends.
-            match latched.is_back {
-                true => outcome.released.push(*key),
-                false => outcome.kept.push(*key),
-            }
-            !latched.is_back
-        });
-        outcome
+    /// What a failback for those who are `meant` comes to.
+    pub(super) fn failback_of(&self, is_meant: impl Fn(&LatchKey) -> bool) -> FailedBack {
+        // In its hold-down is good enough: clients follow when that ends.
+        let meant = self.standing.iter().filter(|(key, _)| is_meant(key));
+        let (back, away): (Vec<_>, Vec<_>) = meant.partition(|(_, latched)| latched.is_back);
+        let keys = |latches: Vec<(&LatchKey, &Latched)>| latches.into_iter().map(|(key, _)| *key).collect();
+        FailedBack { released: keys(back), kept: keys(away) }
+    }
+
+    /// Ends them.
+    pub(super) fn end(&mut self, keys: &[LatchKey]) {
+        keys.iter().for_each(|key| drop(self.standing.remove(key)));
     }
 
     /// Makes the latches of one service what they must be now. `facts` are those of the next table; their latches
@@ -405,7 +396,7 @@ impl Latches {
         };
         let last_move = self.range(ix, route.region).map(|(_, latched)| latched.age(now)).min().unwrap_or_default();
         let is_switched = facts.overrides.iter().any(|order| match &order.kind {
-            OverrideKind::Pin { .. } | OverrideKind::Prefer { .. } => order.scope.covers(ix, route.region),
+            OverrideKind::Pin { .. } | OverrideKind::Prefer { .. } => facts.applies(order, ix, route.region),
             OverrideKind::Schedule { .. } | OverrideKind::Weight { .. } | OverrideKind::Ttl(_) => false,
         });
         let keys: Vec<LatchKey> = self.range(ix, route.region).map(|(key, _)| *key).collect();

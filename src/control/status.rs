@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::orders::Book;
 use crate::health::TargetId;
 use crate::limits::CHUNK_SERVICES;
 use crate::model::{
@@ -157,6 +158,8 @@ pub struct Status {
     pub moves_total: u64,
     /// What somebody should look at now, in sentences.
     pub alarms: Vec<String>,
+    /// What stands by order.
+    pub book: Arc<Book>,
     pub(super) addresses: Vec<Arc<[AddressStatus]>>,
     pub(super) targets: Watching,
     pub(super) reports: Vec<Arc<[ReportStatus]>>,

@@ -19,8 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::entries::KeptEntry;
+use super::journal::Journal;
 use super::keep::{Forgetful, Keeper, KeptAddress, Noted, Restored, Snapshot};
 use super::moves::KeptLatch;
+use super::orders::{self, KeptYield};
 use crate::limits;
 use crate::model::{Generation, Revision};
 use crate::store::{self, Disk, Finding, Lines, LinesWriter, Note, Page, Severity, Store};
@@ -32,8 +34,6 @@ pub struct Memory {
     pub store: Arc<Store>,
     /// What was kept, for [`Seams`](super::Seams).
     pub restored: Restored,
-    /// What of it is the store's own affair: standing orders, answered requests, generations.
-    pub orders: store::Restored,
     /// What was found, and done about it: to be told at the start.
     pub found: Vec<Finding>,
 }
@@ -53,7 +53,7 @@ impl Memory {
             }
         };
         let restored = restored(&mut orders, &mut found);
-        Memory { store: Arc::new(store), restored, orders, found }
+        Memory { store: Arc::new(store), restored, found }
     }
 
     /// For [`Seams`](super::Seams): one that keeps nothing when there is no thread to be had.
@@ -67,6 +67,11 @@ impl Memory {
         }
     }
 
+    /// For [`Seams`](super::Seams): where orders are stored before they take effect.
+    pub fn journal(&self) -> Box<dyn Journal> {
+        Box::new(Arc::clone(&self.store))
+    }
+
     /// What a person should do something about: orders are refused now.
     pub fn alarm(&self) -> Option<String> {
         let refusal = self.store.status().refusal?;
@@ -77,20 +82,28 @@ impl Memory {
 /// A line of [`Page::Latches`].
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kept", rename_all = "lowercase")]
-enum Line<Latch, Entry> {
+enum Line<Latch, Entry, Yield> {
     Latch(Latch),
     Entered(Entry),
+    Yielded(Yield),
 }
 
 fn restored(from: &mut store::Restored, found: &mut Vec<Finding>) -> Restored {
     // Published generations begin after this one.
     let generation = Generation(from.generations.start.saturating_sub(1));
-    let mut restored = Restored { generation, revision: from.revision, ..Restored::default() };
+    let (book, unread) = orders::restore(from);
+    found.extend(unread.into_iter().map(|what| Finding {
+        severity: Severity::Error,
+        what: format!("a standing order can not be read: {what}"),
+        did: "it is not in force".to_owned(),
+    }));
+    let mut restored = Restored { generation, book, revisions_to: from.revisions_to, ..Restored::default() };
     let mut strange = 0;
     for line in std::mem::take(&mut from.latches) {
-        match serde_json::from_value::<Line<KeptLatch, KeptEntry>>(line) {
+        match serde_json::from_value::<Line<KeptLatch, KeptEntry, KeptYield>>(line) {
             Ok(Line::Latch(latch)) => restored.latches.push(latch),
             Ok(Line::Entered(entry)) => restored.entered.push(entry),
+            Ok(Line::Yielded(kept)) => restored.yields.push(kept),
             Err(_) => strange += 1,
         }
     }
@@ -114,12 +127,14 @@ fn restored(from: &mut store::Restored, found: &mut Vec<Finding>) -> Restored {
 struct LatchLines {
     latches: Arc<[KeptLatch]>,
     entered: Arc<[KeptEntry]>,
+    yields: Arc<[KeptYield]>,
 }
 
 impl Lines for LatchLines {
     fn write_to(&self, out: &mut LinesWriter) {
-        self.latches.iter().for_each(|latch| out.line(&Line::<_, &KeptEntry>::Latch(latch)));
-        self.entered.iter().for_each(|entry| out.line(&Line::<&KeptLatch, _>::Entered(entry)));
+        self.latches.iter().for_each(|latch| out.line(&Line::<_, &KeptEntry, &KeptYield>::Latch(latch)));
+        self.entered.iter().for_each(|entry| out.line(&Line::<&KeptLatch, _, &KeptYield>::Entered(entry)));
+        self.yields.iter().for_each(|kept| out.line(&Line::<&KeptLatch, &KeptEntry, _>::Yielded(kept)));
     }
 }
 
@@ -212,6 +227,7 @@ struct Handed {
     revision: Revision,
     latches: Option<Arc<[KeptLatch]>>,
     entered: Option<Arc<[KeptEntry]>>,
+    yields: Option<Arc<[KeptYield]>>,
     addresses: Option<Vec<Arc<[KeptAddress]>>>,
 }
 
@@ -250,12 +266,15 @@ fn note(Noted { kind, generation, text }: Noted, revision: Revision) -> Note {
 impl Handed {
     fn hand(&mut self, snapshot: Snapshot, store: &Store) {
         store.used(snapshot.generation);
-        let Snapshot { latches, entered, addresses, .. } = snapshot;
-        if self.latches.as_ref() != Some(&latches) || self.entered.as_ref() != Some(&entered) {
-            let lines = LatchLines { latches: Arc::clone(&latches), entered: Arc::clone(&entered) };
-            store.keep(Page::Latches, Arc::new(lines));
-            (self.latches, self.entered) = (Some(latches), Some(entered));
+        let Snapshot { latches, entered, yields, addresses, .. } = snapshot;
+        let is_same = self.latches.as_ref() == Some(&latches)
+            && self.entered.as_ref() == Some(&entered)
+            && self.yields.as_ref() == Some(&yields);
+        if !is_same {
+            let (latches, entered, yields) = (Arc::clone(&latches), Arc::clone(&entered), Arc::clone(&yields));
+            store.keep(Page::Latches, Arc::new(LatchLines { latches, entered, yields }));
         }
+        (self.latches, self.entered, self.yields) = (Some(latches), Some(entered), Some(yields));
         let is_kept = |before: &Vec<Arc<[KeptAddress]>>| {
             before.len() == addresses.len() && before.iter().zip(&addresses).all(|(was, is)| Arc::ptr_eq(was, is))
         };
@@ -293,11 +312,13 @@ mod tests {
             address: Some([192, 0, 2, 1].into()),
             is_up,
         };
+        let kept_yield = KeptYield { revision: 3, service: "api.example.com.".into(), endpoint: "a".into() };
         Snapshot {
             generation: Generation(7),
             revision: Revision(0),
             latches: [latch("dc1"), latch("dc2")].into(),
             entered: [entry].into(),
+            yields: [kept_yield].into(),
             addresses: vec![[address(true)].into(), [address(false)].into()],
         }
     }
@@ -324,6 +345,7 @@ mod tests {
         assert_eq!(again.found, []);
         assert_eq!(again.restored.latches, *kept.latches);
         assert_eq!(again.restored.entered, *kept.entered);
+        assert_eq!(again.restored.yields, *kept.yields);
         assert_eq!(again.restored.health, kept.addresses.concat());
         assert!(again.restored.generation > kept.generation, "no generation comes again");
         let log = store::history(&OsDisk, dir.path(), None, 100, None).unwrap();

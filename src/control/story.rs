@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use super::entries::Entries;
 use super::keep::{Keeper, KeptAddress, Noted};
 use super::moves::{LatchKey, Latches, Settled};
+use super::orders::Book;
 use super::status::{
     AddressStatus, Blindness, LatchStatus, Moved, NotProbed, Now, ReportStatus, Status, WaitingTier, Watching,
 };
@@ -230,6 +231,7 @@ pub(super) fn nothing_yet(base: &Arc<Base>, is_watching: bool) -> Status {
         moves: Arc::default(),
         moves_total: 0,
         alarms: Vec::new(),
+        book: Arc::default(),
         addresses: Vec::new(),
         targets: Watching::default(),
         reports: Vec::new(),
@@ -265,6 +267,8 @@ pub(super) struct Parts<'a> {
     pub(super) targets: Watching,
     pub(super) reports: Vec<Arc<[ReportStatus]>>,
     pub(super) published_at: SystemTime,
+    pub(super) book: Arc<Book>,
+    pub(super) alarms: Vec<String>,
 }
 
 impl Parts<'_> {
@@ -274,7 +278,8 @@ impl Parts<'_> {
         let waiting_tiers = self.waiting_tiers(policy, now);
         let withheld: Vec<DatacenterId> =
             self.verdicts.withheld().iter().map(|ix| policy.datacenters[ix.at()].id.clone()).collect();
-        let alarms = alarms(&withheld, self.blindness.as_ref(), &waiting_tiers);
+        let mut alarms = alarms(&withheld, self.blindness.as_ref(), &waiting_tiers);
+        alarms.extend(self.alarms);
         let (moves, moves_total) = self.moves;
         Status {
             generation: self.table.generation(),
@@ -292,6 +297,7 @@ impl Parts<'_> {
             moves,
             moves_total,
             alarms,
+            book: self.book,
             addresses: self.addresses,
             targets: self.targets,
             reports: self.reports,

@@ -4,7 +4,7 @@
 //! engine's targets and the replies come out. [`Control::run`] drives it with real clocks. An event goes
 //!
 //! ```text
-//! event ─▶ evidence, orders ─▶ verdicts ─▶ of the services touched: entry conditions ⇄ latches ─▶ facts
+//! event ─▶ evidence ─▶ verdicts ─▶ of the services touched: entry conditions ⇄ latches ─▶ facts
 //!                                                     │ nothing is another: no new generation
 //!                                                     └▶ recompile the chunks touched ─▶ publish ─▶ status, keeper
 //! ```
@@ -15,12 +15,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::entries::{Entries, KeptEntry};
-use super::event::{Event, LatchName, Order, OrderRefused, Ordered, Reloaded, Reported};
+use super::event::{Event, Reloaded, Reported};
 use super::eyes::{Eyes, remembering};
 use super::handle::{Handle, Inbox};
+use super::journal::Journal;
 use super::keep::{Forgetful, Keeper, KeptAddress, Restored, Snapshot};
+use super::lane::Lane;
 use super::load::{Load, Paths, load, too_many_targets};
-use super::moves::{LatchKey, Latches};
+use super::moves::Latches;
+use super::orders::{Frozen, Holds};
 use super::pace::Pace;
 use super::scene::Scene;
 use super::status::{AddressStatus, Blindness, Moved, NotProbed, Now, ReportStatus, Status, Watching};
@@ -28,7 +31,7 @@ use super::{reports, story};
 use crate::diag::Diagnostic;
 use crate::health::{Registry, Targets, TooManyTargets, Transition, Verdicts};
 use crate::limits;
-use crate::model::{Facts, Generation, Moment, NamedDatacenters, PolicySet, ServiceIx, Settings, resolve_datacenter};
+use crate::model::{Facts, Generation, Moment, PolicySet, ServiceIx, Settings};
 use crate::table::{Base, Publisher, RoutingTable, Subscription, standings};
 
 /// How long a publication may take to reach every reader before that is worth a warning.
@@ -50,6 +53,8 @@ pub struct Seams {
     pub eyes: Option<Eyes>,
     /// Who stores what should survive.
     pub keeper: Box<dyn Keeper>,
+    /// Who stores orders before they take effect; `None`: nobody does, and a restart forgets them.
+    pub journal: Option<Box<dyn Journal>>,
     /// What was stored.
     pub restored: Restored,
     /// The origin of every [`Moment`] in this process.
@@ -64,7 +69,13 @@ impl std::fmt::Debug for dyn Keeper {
 
 impl Default for Seams {
     fn default() -> Seams {
-        Seams { eyes: None, keeper: Box::new(Forgetful), restored: Restored::default(), origin: Instant::now() }
+        Seams {
+            eyes: None,
+            keeper: Box::new(Forgetful),
+            journal: None,
+            restored: Restored::default(),
+            origin: Instant::now(),
+        }
     }
 }
 
@@ -83,23 +94,23 @@ pub struct Control {
     paths: Paths,
     settings: Settings,
     ns_required: bool,
-    publisher: Publisher,
-    base: Arc<Base>,
-    generation: Generation,
+    pub(super) publisher: Publisher,
+    pub(super) base: Arc<Base>,
+    pub(super) generation: Generation,
     /// A panic cut an event short: the next one looks at everything.
     pub(super) is_behind: bool,
-    /// What orders say. Health, latches and entries are put in for each table.
-    pub(super) orders: Facts,
+    /// What stands by order, and orders on their way.
+    pub(super) lane: Lane,
     verdicts: Verdicts,
-    latches: Latches,
+    pub(super) latches: Latches,
     entries: Entries,
     registry: Registry,
     not_probed: NotProbed,
     pace: Pace,
     /// What health has changed, and no table says yet; and when one may.
     waiting: Option<(Moment, Changes)>,
-    seams: Seams,
-    inbox: Inbox,
+    pub(super) seams: Seams,
+    pub(super) inbox: Inbox,
     blindness: Option<Blindness>,
     moves: Arc<VecDeque<Moved>>,
     moves_total: u64,
@@ -112,12 +123,14 @@ pub struct Control {
 
 /// What an event has changed so far.
 #[derive(Debug, Default)]
-struct Changes {
+pub(super) struct Changes {
     /// Services whose verdicts, entries or latches must be looked at.
-    touched: BTreeSet<ServiceIx>,
+    pub(super) touched: BTreeSet<ServiceIx>,
     transitions: Vec<Transition>,
     /// Whether some fact of theirs is another already.
-    is_new: bool,
+    pub(super) is_new: bool,
+    /// An order has published a table already: it should be kept, whatever else is new.
+    is_ordered: bool,
     /// Why, when it is not health.
     why: Option<String>,
 }
@@ -144,7 +157,7 @@ impl Control {
     ) -> Control {
         let restored = std::mem::take(&mut seams.restored);
         let generation = restored.generation;
-        let orders = Facts { revision: restored.revision, ..Facts::all_up() };
+        let lane = Lane::new(restored.book, restored.revisions_to, Now { moment: now, wall });
         // Nobody can look before the first table is published, below.
         let publisher = Publisher::new(RoutingTable::empty());
         let status = story::nothing_yet(base, seams.eyes.is_some());
@@ -157,7 +170,7 @@ impl Control {
             base: Arc::clone(base),
             generation,
             is_behind: false,
-            orders,
+            lane,
             verdicts: Verdicts::new(),
             latches: Latches::default(),
             entries: Entries::default(),
@@ -187,8 +200,16 @@ impl Control {
         control.look_at(&PolicySet::default(), &targets, &restored.entered, now);
         let known = reports::known(base, &restored.health);
         control.verdicts.remember(base.policy(), known, now.moment);
+        control.lane.look_for_names(base.policy());
+        control.lane.holds = Holds::load(&restored.yields, base.policy());
+        if control.lane.book.is_frozen() {
+            control.lane.frozen = Some(Frozen::hold(&control.live()));
+        }
         control.tell_eyes(&targets);
         let all = control.all_services();
+        // What was answered by the process before is not known: the worst case.
+        let until = now.moment + control.ttl_of(&all).unwrap_or_default();
+        control.lane.drain(until, now.moment);
         control.finish(Changes { touched: all, is_new: true, ..Changes::default() }, now);
         control
     }
@@ -247,7 +268,9 @@ impl Control {
     /// When time itself will change something: [`Event::Tick`] then.
     pub fn next_wake(&self) -> Option<Moment> {
         let paced = self.waiting.as_ref().map(|(at, _)| *at);
-        let wakes = [paced, self.verdicts.next_wake(), self.latches.next_wake(), self.entries.next_wake()];
+        let (verdicts, latches, entries) =
+            (self.verdicts.next_wake(), self.latches.next_wake(), self.entries.next_wake());
+        let wakes = [paced, verdicts, latches, entries, self.lane.next_wake(self.waiting.is_some())];
         wakes.into_iter().flatten().min()
     }
 
@@ -301,12 +324,17 @@ impl Control {
                 let generation = self.publisher.current().generation();
                 drop(reply.send(Reported { generation, taken: taken.len(), refused }));
             }
-            Event::Order { order, reply } => {
+            Event::Order { submission, reply } => {
                 // One generation for the order alone.
                 self.finish(changes, now);
-                drop(reply.send(self.order(order, now)));
+                self.order(*submission, Some(reply), now);
+            }
+            Event::Stored { ticket, fate } => {
+                self.finish(changes, now);
+                self.stored(ticket, fate, now);
             }
         }
+        self.attend(now);
         Flow::Continue
     }
 
@@ -318,60 +346,12 @@ impl Control {
         changes.add(self.verdicts.tick(self.base.policy(), now.moment));
         changes.touched.extend(self.latches.due(now.moment));
         changes.touched.extend(self.entries.due(now.moment));
+        self.lane.observe(now);
+        if self.lane.is_drained(now.moment) {
+            self.lane.drain(now.moment, now.moment);
+            (changes.touched, changes.is_new) = (self.all_services(), true);
+        }
         changes
-    }
-
-    fn order(&mut self, order: Order, now: Now) -> Result<Ordered, OrderRefused> {
-        match order {
-            Order::Failback { datacenters, services, actor, reason } => {
-                let policy = self.base.policy();
-                let mut named = BTreeSet::new();
-                for name in datacenters {
-                    match resolve_datacenter(&policy.datacenters, &policy.groups, &name) {
-                        NamedDatacenters::One(datacenter) => drop(named.insert(datacenter)),
-                        NamedDatacenters::Group(group) => named.extend(policy.groups[group].members.iter().copied()),
-                        NamedDatacenters::Unknown => return Err(OrderRefused::UnknownDatacenter(name)),
-                        NamedDatacenters::Ambiguous(candidates) => {
-                            let ids =
-                                candidates.iter().map(|datacenter| policy.datacenters[datacenter.at()].id.clone());
-                            return Err(OrderRefused::AmbiguousDatacenter { name, candidates: ids.collect() });
-                        }
-                    }
-                }
-                if named.is_empty() {
-                    return Err(OrderRefused::NoDatacenter);
-                }
-                let find = |name: &_| {
-                    self.base.service_named(name).ok_or_else(|| OrderRefused::UnknownService(Clone::clone(name)))
-                };
-                let services = services.iter().map(find).collect::<Result<BTreeSet<ServiceIx>, _>>()?;
-                let outcome = self.latches.failback(&named, Some(&services).filter(|services| !services.is_empty()));
-                let touched: BTreeSet<ServiceIx> = outcome.released.iter().map(|(service, ..)| *service).collect();
-                let is_changed = !touched.is_empty();
-                tracing::info!(
-                    actor,
-                    reason,
-                    released = outcome.released.len(),
-                    still_down = outcome.kept.len(),
-                    "failback ordered"
-                );
-                let why = Some(format!("failback ordered by {}", if actor.is_empty() { "somebody" } else { &actor }));
-                let names = |keys: &[LatchKey]| keys.iter().map(|key| self.latch_name(*key)).collect::<Vec<_>>();
-                let (released, kept) = (names(&outcome.released), names(&outcome.kept));
-                self.finish(Changes { touched, is_new: is_changed, why, ..Changes::default() }, now);
-                let generation = self.publisher.current().generation();
-                Ok(Ordered { generation, is_changed, released, kept })
-            }
-        }
-    }
-
-    fn latch_name(&self, (service, region, datacenter): LatchKey) -> LatchName {
-        let policy = self.base.policy();
-        LatchName {
-            service: policy.services[service.at()].name.clone(),
-            region: region.map(|region| policy.regions[region.at()].id.clone()),
-            datacenter: policy.datacenters[datacenter.at()].id.clone(),
-        }
     }
 
     /// Reads all files again and publishes what they say, if there is no error among it.
@@ -390,6 +370,12 @@ impl Control {
             (base, has_geoip, found)
         }));
         let (base, has_geoip, mut found) = made.unwrap_or_else(|_| (None, false, vec![internal()]));
+        let base = base.filter(|base| {
+            let nameless = self.nameless(base);
+            let is_good = nameless.is_empty();
+            found.extend(nameless);
+            is_good
+        });
         let ready = base.and_then(|base| match self.targets(&base) {
             Ok(targets) => Some((base, targets)),
             Err(error) => {
@@ -406,14 +392,29 @@ impl Control {
         Reloaded { generation, is_new, found, took: began.elapsed() }
     }
 
+    /// What standing orders name, and these files do not, or mean otherwise.
+    fn nameless(&self, base: &Base) -> Vec<Diagnostic> {
+        let error = |sentence: String| {
+            Diagnostic::error("named-by-order", sentence)
+                .help("take the order back first, or let the name mean what it meant")
+        };
+        self.lane.would_lose(base.policy()).into_iter().map(error).collect()
+    }
+
     /// Goes over to other files: everything that is known stays with what has the same name.
     fn take_over(&mut self, base: Arc<Base>, targets: &Targets, now: Now) {
         let old = std::mem::replace(&mut self.base, base);
         let entered = self.entries.kept(old.policy());
         self.latches.carry(old.policy(), self.base.policy(), now.moment, now.wall);
+        self.lane.holds.carry(old.policy(), self.base.policy());
+        self.lane.look_for_names(self.base.policy());
         self.look_at(old.policy(), targets, &entered, now);
         self.tell_eyes(targets);
         (self.kept_addresses, self.address_statuses) = (Vec::new(), Vec::new());
+        // What is held is of the old files: from now on it is the world as it is, which other files move anyway.
+        if self.lane.frozen.is_some() {
+            self.lane.frozen = Some(Frozen::hold(&self.live()));
+        }
         let changes = Changes { touched: self.all_services(), is_new: true, ..Changes::default() };
         self.finish(changes, now);
     }
@@ -446,7 +447,7 @@ impl Control {
         }
     }
 
-    fn all_services(&self) -> BTreeSet<ServiceIx> {
+    pub(super) fn all_services(&self) -> BTreeSet<ServiceIx> {
         (0..self.base.policy().services.len()).map(ServiceIx::from_at).collect()
     }
 
@@ -468,7 +469,7 @@ impl Control {
     }
 
     /// Weighs what was touched, publishes a table if anything is another, and tells everyone.
-    fn finish(&mut self, changes: Changes, now: Now) {
+    pub(super) fn finish(&mut self, changes: Changes, now: Now) {
         let mut all = self.waiting.take().map(|(_, waiting)| waiting).unwrap_or_default();
         all.join(changes);
         let mut changes = all;
@@ -476,9 +477,10 @@ impl Control {
         let mut story = story::Story::default();
         let mut facts = self.facts();
         if self.seams.eyes.is_some() {
-            changes.is_new |= self.weigh(&changes.touched, &mut facts, &mut story, now);
+            changes.is_new |= self.weigh(&mut changes.touched, &mut facts, &mut story, now);
         }
-        changes.is_new |= !changes.transitions.is_empty();
+        // While a freeze holds, health is told and moves nobody.
+        changes.is_new |= !changes.transitions.is_empty() && self.lane.frozen.is_none();
         let before = self.publisher.current();
         if changes.is_new {
             self.generation = Generation(self.generation.0 + 1);
@@ -500,28 +502,55 @@ impl Control {
         self.tell(&changes, now);
     }
 
-    /// Of the next table. When nobody watches, everything is up, and no condition is judged.
-    fn facts(&self) -> Facts {
-        let latches = self.latches.facts();
+    /// Of the next table.
+    pub(super) fn facts(&self) -> Facts {
+        self.lane.book.facts(self.base.policy(), &self.world(), &self.lane.drained)
+    }
+
+    /// What of that is no order, as routing sees it.
+    pub(super) fn world(&self) -> Facts {
+        self.lane.world(self.base.policy(), self.live())
+    }
+
+    /// The same without a freeze. When nobody watches, everything is up, and no condition is judged.
+    pub(super) fn live(&self) -> Facts {
+        let (latches, yields) = (self.latches.facts(), self.lane.holds.facts());
         match self.seams.eyes.is_some() {
             true => Facts {
                 health: self.verdicts.health().clone(),
                 latches,
+                yields,
                 entries: self.entries.facts(),
-                ..self.orders.clone()
+                ..Facts::all_up()
             },
-            false => Facts { latches, ..self.orders.clone() },
+            false => Facts { latches, yields, ..Facts::all_up() },
         }
     }
 
     /// Entry conditions and latches of the services touched, until they agree; true when one is another.
-    fn weigh(&mut self, touched: &BTreeSet<ServiceIx>, facts: &mut Facts, story: &mut story::Story, now: Now) -> bool {
+    fn weigh(
+        &mut self,
+        touched: &mut BTreeSet<ServiceIx>,
+        facts: &mut Facts,
+        story: &mut story::Story,
+        now: Now,
+    ) -> bool {
+        if self.lane.frozen.is_some() {
+            return false;
+        }
         let base = Arc::clone(&self.base);
         let scene = Scene::new(&base);
+        let of = |ix: ServiceIx| standings(scene.service(ix), ix, facts);
+        let hold = scene.settings().orders.switch_hold;
+        let yielded = self.lane.holds.settle(base.policy(), facts, of, hold, now.moment);
+        if !yielded.is_empty() {
+            facts.yields = self.lane.holds.facts();
+        }
         let before = self.publisher.current();
         let since = (Some(&*before).filter(|before| Arc::ptr_eq(before.base(), &base)), now.moment, now.wall);
-        let mut is_new = false;
-        for &ix in touched {
+        let mut is_new = !yielded.is_empty();
+        touched.extend(yielded);
+        for &ix in &*touched {
             let standings = standings(scene.service(ix), ix, facts);
             let has_doors = self.entries.concern(ix);
             for _ in 0..TURNS_MAX {
@@ -563,6 +592,15 @@ impl Control {
         moves.drain(..surplus);
     }
 
+    /// Publishes what an order makes.
+    pub(super) fn publish_order(&mut self, table: RoutingTable, changes: &Changes, now: Now) {
+        let before = self.publisher.current();
+        self.generation = table.generation();
+        self.published_at = now.wall;
+        self.note_moves(&before, &table, changes, now);
+        self.publish(table);
+    }
+
     fn publish(&mut self, table: RoutingTable) {
         let generation = table.generation();
         self.publisher.publish(table);
@@ -574,6 +612,12 @@ impl Control {
             }
             std::thread::yield_now();
         }
+    }
+
+    fn lane_alarms(&self) -> Vec<String> {
+        let refusal = self.seams.journal.as_ref().and_then(|journal| journal.refusal());
+        let refusal = refusal.map(|why| format!("nothing can be stored, so orders are refused: {why}"));
+        self.lane.alarms().into_iter().chain(refusal).collect()
     }
 
     /// Publishes the status, and hands what should survive to the keeper.
@@ -615,14 +659,17 @@ impl Control {
             targets: Arc::clone(&self.targets),
             reports: self.report_statuses.clone(),
             published_at: self.published_at,
+            book: Arc::clone(&self.lane.book),
+            alarms: self.lane_alarms(),
         };
         self.inbox.publish(parts.status(now));
-        if changes.is_new {
+        if changes.is_new || changes.is_ordered {
             self.seams.keeper.keep(&Snapshot {
                 generation: table.generation(),
                 revision: table.revision(),
                 latches: self.latches.kept(self.base.policy()).into(),
                 entered: self.entries.kept(self.base.policy()).into(),
+                yields: self.lane.holds.kept(self.base.policy()).into(),
                 addresses: self.kept_addresses.clone(),
             });
         }
@@ -630,6 +677,11 @@ impl Control {
 }
 
 impl Changes {
+    /// Those of an order whose table is published.
+    pub(super) fn of_order(touched: BTreeSet<ServiceIx>, why: String) -> Changes {
+        Changes { touched, is_ordered: true, why: Some(why), ..Changes::default() }
+    }
+
     fn add(&mut self, transitions: Vec<Transition>) {
         self.transitions.extend(transitions);
     }
@@ -639,10 +691,11 @@ impl Changes {
     }
 
     /// Takes in later ones.
-    fn join(&mut self, Changes { touched, transitions, is_new, why }: Changes) {
+    fn join(&mut self, Changes { touched, transitions, is_new, is_ordered, why }: Changes) {
         self.touched.extend(touched);
         self.transitions.extend(transitions);
         self.is_new |= is_new;
+        self.is_ordered |= is_ordered;
         self.why = why.or(self.why.take());
     }
 }

@@ -269,11 +269,27 @@ pub struct Facts {
     /// Entry conditions by (service, region, position of the tier). What is missing reads as met when
     /// the condition is only a delay, else as unmet.
     pub entries: BTreeMap<(ServiceIx, Option<RegionIx>, u16), EntryState>,
+    /// Endpoints in the target of a preference that have been down for the whole of `switch_hold`: where nothing else
+    /// of the target may answer, the preference has yielded, as if its order said so.
+    pub yields: BTreeSet<(Revision, ServiceIx, EndpointIx)>,
+    /// What a preference moved the clients of one service away from, in place of what its order says for all.
+    pub left: BTreeMap<(Revision, ServiceIx), BTreeSet<DatacenterIx>>,
+    /// For whom an order no longer holds, although its scope covers them.
+    pub excepted: BTreeMap<Revision, Vec<Scope>>,
     /// The last order in force.
     pub revision: Revision,
 }
 
 impl Facts {
+    /// True when `order` is about clients of `region` asking for `service`, and was not taken back for them.
+    pub fn applies(&self, order: &Override, service: ServiceIx, region: Option<RegionIx>) -> bool {
+        order.scope.covers(service, region)
+            && !self
+                .excepted
+                .get(&order.revision)
+                .is_some_and(|scopes| scopes.iter().any(|s| s.covers(service, region)))
+    }
+
     /// No orders, and everything up.
     pub fn all_up() -> Facts {
         Facts {
@@ -285,6 +301,9 @@ impl Facts {
             latches: Vec::new(),
             overrides: Vec::new(),
             entries: BTreeMap::new(),
+            yields: BTreeSet::new(),
+            left: BTreeMap::new(),
+            excepted: BTreeMap::new(),
             revision: Revision(0),
         }
     }

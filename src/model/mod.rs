@@ -49,5 +49,5 @@ pub use place::{
 };
 pub use policy::{AllDown, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
 pub use service::{Data, Endpoint, Https, PolicySet, Service};
-pub use settings::{HealthSettings, Settings};
+pub use settings::{HealthSettings, OrderSettings, Settings};
 pub use stand_in::{StandInDoors, StandInMap, StoodIn};

@@ -33,6 +33,32 @@ pub struct Settings {
     pub failback: Option<Failback>,
     /// How this node watches.
     pub health: HealthSettings,
+    /// What orders need, and what they may not do.
+    pub orders: OrderSettings,
+}
+
+/// What orders need, and what they may not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderSettings {
+    /// How long the target of a preference must be down before the preference yields.
+    pub switch_hold: Duration,
+    /// With an order so few data centres must stay usable, over all services; `None`: any number.
+    pub min_datacenters: Option<u16>,
+    /// Every order says why.
+    pub reason_required: bool,
+    /// Every order that stands says until when.
+    pub expiry_required: bool,
+}
+
+impl Default for OrderSettings {
+    fn default() -> OrderSettings {
+        OrderSettings {
+            switch_hold: Duration::from_secs(60),
+            min_datacenters: None,
+            reason_required: false,
+            expiry_required: false,
+        }
+    }
 }
 
 /// How a node watches the endpoints, and what it makes of what it sees.
@@ -100,6 +126,7 @@ impl Default for Settings {
             debug_from: vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
             failback: None,
             health: HealthSettings::default(),
+            orders: OrderSettings::default(),
         }
     }
 }

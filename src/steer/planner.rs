@@ -121,8 +121,8 @@ impl<'a> Planner<'a> {
     }
 
     fn standing_orders(&self) -> impl Iterator<Item = &'a Override> + use<'a> {
-        let (ix, region) = (self.asked.ix, self.asked.route.region);
-        self.asked.facts.overrides.iter().filter(move |order| order.scope.covers(ix, region))
+        let (ix, region, facts) = (self.asked.ix, self.asked.route.region, self.asked.facts);
+        facts.overrides.iter().filter(move |order| facts.applies(order, ix, region))
     }
 
     pub(super) fn run(mut self, trail: &mut impl Trail) -> Plan {
@@ -136,18 +136,19 @@ impl<'a> Planner<'a> {
         }
         let mut substitutes: Vec<Substitute> = Vec::new();
         for is_pin in [true, false] {
-            let Some(switch) = self.switch(is_pin, trail) else { continue };
-            trail.note(|| self.ordered(switch.what(), switch.order, switch.reach.iter()));
-            match (self.target(&switch.reach), switch.from) {
-                (Some(draw), None) if substitutes.is_empty() => {
-                    let source = if is_pin { Source::Pin } else { Source::Switch };
-                    return self.finish(&draw, source, switch.what(), trail);
-                }
-                (Some(draw), from) => substitutes.push(Substitute { from: from.cloned(), to: draw }),
-                (None, None) if is_pin => return self.nothing(NoData::PinnedOut, trail),
-                (None, _) => {
-                    trail.note(|| Reason::OrderBarred { what: switch.what(), revision: switch.order.revision });
-                    self.leave(switch.order);
+            for switch in self.switches(is_pin, trail) {
+                trail.note(|| self.ordered(switch.what(), switch.order, switch.reach.iter()));
+                match (self.target(&switch.reach), switch.from) {
+                    (Some(draw), None) if substitutes.is_empty() => {
+                        let source = if is_pin { Source::Pin } else { Source::Switch };
+                        return self.finish(&draw, source, switch.what(), trail);
+                    }
+                    (Some(draw), from) => substitutes.push(Substitute { from: from.cloned(), to: draw }),
+                    (None, None) if is_pin => return self.nothing(NoData::PinnedOut, trail),
+                    (None, _) => {
+                        trail.note(|| Reason::OrderBarred { what: switch.what(), revision: switch.order.revision });
+                        self.leave(switch.order);
+                    }
                 }
             }
         }
@@ -189,14 +190,18 @@ impl<'a> Planner<'a> {
     /// What a switch that can not be followed left goes to the end.
     fn leave(&mut self, order: &Override) {
         match &order.kind {
-            OverrideKind::Prefer { left, from, .. } => self.left.extend(left.iter().chain(from.iter().flatten())),
+            OverrideKind::Prefer { left, from, .. } => {
+                let left = self.asked.facts.left.get(&(order.revision, self.asked.ix)).unwrap_or(left);
+                self.left.extend(left.iter().chain(from.iter().flatten()));
+            }
             OverrideKind::Pin { from, .. } => self.left.extend(from.iter().flatten()),
             OverrideKind::Schedule { .. } | OverrideKind::Weight { .. } | OverrideKind::Ttl(_) => {}
         }
     }
 
-    /// The standing pin, or the standing preference, that applies to this service and region.
-    fn switch(&mut self, is_pin: bool, trail: &mut impl Trail) -> Option<Switch<'a>> {
+    /// The standing pins, or the standing preferences, that apply to this service and region, the strongest first:
+    /// those that move some clients, and at the end the one that moves all the others, behind which no other counts.
+    fn switches(&mut self, is_pin: bool, trail: &mut impl Trail) -> Vec<Switch<'a>> {
         let switches = self.standing_orders().filter_map(|order| match &order.kind {
             OverrideKind::Pin { to, from } if is_pin => Some((order, to, from, false)),
             OverrideKind::Prefer { to, from, yielded, .. } if !is_pin => Some((order, to, from, *yielded)),
@@ -206,19 +211,37 @@ impl<'a> Planner<'a> {
         let ours = switches.filter(|(_, to, ..)| {
             self.asked.service.endpoints.iter().any(|endpoint| to.contains(&endpoint.datacenter))
         });
-        let (order, to, from, yielded) = ours.max_by_key(|(order, ..)| (order.scope.narrowness(), order.revision))?;
-        if yielded {
-            trail.note(|| Reason::SwitchYielded { revision: order.revision });
-            self.leave(order);
-            return None;
+        let mut ours: Vec<_> = ours.collect();
+        ours.sort_by_key(|(order, ..)| std::cmp::Reverse((order.scope.narrowness(), order.revision)));
+        let of_everyone = ours.iter().position(|(_, _, from, _)| from.is_none());
+        ours.truncate(of_everyone.map_or(ours.len(), |at| at + 1));
+        let mut followed = Vec::new();
+        for (order, to, from, yielded) in ours {
+            let reach = self.reach(to);
+            if yielded || self.has_yielded(order, is_pin, &reach) {
+                trail.note(|| Reason::SwitchYielded { revision: order.revision });
+                self.leave(order);
+                continue;
+            }
+            let switch = Switch { order, is_pin, reach, from: from.as_ref() };
+            match switch.reach.is_empty() {
+                true => {
+                    trail.note(|| Reason::OrderDoesNotReach { what: switch.what(), revision: order.revision });
+                }
+                false => followed.push(switch),
+            }
         }
-        let reach = self.reach(to);
-        let switch = Switch { order, is_pin, reach, from: from.as_ref() };
-        if switch.reach.is_empty() {
-            trail.note(|| Reason::OrderDoesNotReach { what: switch.what(), revision: order.revision });
-            return None;
-        }
-        Some(switch)
+        followed
+    }
+
+    /// All of the target that may answer here has been down for the whole of the hold.
+    fn has_yielded(&self, order: &Override, is_pin: bool, reach: &[EndpointIx]) -> bool {
+        let yields = &self.asked.facts.yields;
+        let mut may_answer =
+            reach.iter().filter(|endpoint| self.asked.standings[endpoint.at()].bar.is_none()).peekable();
+        !is_pin
+            && may_answer.peek().is_some()
+            && may_answer.all(|endpoint| yields.contains(&(order.revision, self.asked.ix, *endpoint)))
     }
 
     /// The endpoints in `datacenters` that the fence lets through.

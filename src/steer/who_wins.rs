@@ -241,6 +241,25 @@ const TABLE: &[(&str, &str)] = &[
     ("manual a; prefer c from a; down b", "c health"),
     ("prefer c from a; fence a b", "a policy"),
     ("prefer c from a; down a; down b; down c; closed", "c switch"),
+    // Several switches of some clients, and one of all the others.
+    ("prefer b; prefer c from a later", "c switch"),
+    ("prefer b; prefer c from b later", "b switch"),
+    ("prefer b; prefer c from a later; pin a from c later", "c switch"),
+    ("prefer a; prefer b from c later; prefer c from a later", "c switch"),
+    ("pin b; pin c from b later", "b switch"),
+    // The target has been down for long, endpoint by endpoint.
+    ("down c; prefer c left a; long c", "b latch"),
+    ("down b; prefer bc left a; long b", "c switch"),
+    ("down b; down c; prefer bc left a; long b", "b switch"),
+    ("down b; down c; prefer bc left a; long b; long c", "a policy"),
+    ("down b; out c; prefer bc left a; long b", "a policy"),
+    ("down c; pin c; long c", "c pin"),
+    ("down b; prefer bc left a; fence a b; long b", "a policy"),
+    ("force-up c; prefer c left a; long c", "b latch"),
+    ("down c; prefer c left b of-service a; long c", "b latch"),
+    // Taken back for some.
+    ("prefer c excepted", "a policy"),
+    ("pin b; prefer c excepted", "b pin"),
     // A target of several data centres: policy chooses among them.
     ("prefer bc", "b switch"),
     ("prefer bc; down b", "c switch"),
@@ -341,6 +360,12 @@ fn world(facts: &str) -> World {
         let revision = Revision(at as u64 + if words.contains(&"later") { 100 } else { 1 });
         let services = words.contains(&"narrow").then(|| BTreeSet::from([ServiceIx(0)]));
         let scope = Scope { services, regions: None };
+        if words.contains(&"excepted") {
+            world.facts.excepted.insert(revision, vec![Scope::all()]);
+        }
+        if let Some(left) = of("of-service") {
+            world.facts.left.insert((revision, ServiceIx(0)), left);
+        }
         let mut order = |kind| {
             world.facts.overrides.push(Override {
                 kind,
@@ -367,6 +392,10 @@ fn world(facts: &str) -> World {
                 yielded: words[0] == "yielded",
                 left: of("left").unwrap_or_default(),
             }),
+            "long" => {
+                let last = world.facts.overrides.last().expect("a switch before it").revision;
+                world.facts.yields.insert((last, ServiceIx(0), EndpointIx(ix(words[1]).0)));
+            }
             "latch" => world.facts.latches.push(Latch { datacenter: ix(words[1]), scope: Scope::all() }),
             "schedule" => order(OverrideKind::Schedule { to: set(&[words[1]]) }),
             "manual" => route.tiers.as_mut().unwrap().members[ix(words[1]).at()].entry.manual = true,

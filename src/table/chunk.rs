@@ -231,6 +231,20 @@ impl<'a> ServiceView<'a> {
         &self.chunk.datacenters[first..first + usize::from(plan.datacenter_count)]
     }
 
+    /// What clients of an outcome can be answered with: the endpoint that each variant names first, and its weight.
+    pub fn members(&self, outcome: u16) -> impl Iterator<Item = (EndpointIx, u32)> + use<'a> {
+        let plan = self.plan(outcome);
+        let first = plan.first_variant as usize;
+        let range = first..first + plan.variant_count as usize;
+        let (weights, bodies) = (&self.chunk.weights[range.clone()], &self.chunk.bodies[range]);
+        weights.iter().zip(bodies).map(|(weighted, body)| (EndpointIx(body.endpoint), weighted.weight))
+    }
+
+    /// The TTL of the answers to clients of an outcome, in seconds.
+    pub fn ttl(&self, outcome: u16) -> u32 {
+        self.plan(outcome).ttl
+    }
+
     /// The SOA of a negative answer; `depends_on_client`: another client might get data.
     pub fn soa(&self, depends_on_client: bool) -> Option<RrsetRef<'a>> {
         let (span, ttl) = match depends_on_client {

@@ -207,7 +207,7 @@ fn add_plan(service: &Service, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 
 /// latest, else policy's.
 fn ttl(service: &Service, ix: ServiceIx, region: Option<RegionIx>, facts: &Facts) -> u32 {
     let orders = facts.overrides.iter().filter_map(|order| match &order.kind {
-        OverrideKind::Ttl(ttl) if order.scope.covers(ix, region) => {
+        OverrideKind::Ttl(ttl) if facts.applies(order, ix, region) => {
             Some((order.scope.narrowness(), order.revision, *ttl))
         }
         _ => None,

@@ -33,6 +33,8 @@ pub(super) struct Overlap {
 pub struct LocationMap {
     map: Map,
     outcomes: Box<[Location]>,
+    /// IPv4 addresses with each outcome.
+    addresses: Box<[u64]>,
 }
 
 impl LocationMap {
@@ -75,7 +77,9 @@ impl LocationMap {
         by_number.sort_unstable();
         let outcomes = by_number.into_iter().map(|(_, location)| location).collect();
         let overlaps = overlaps.into_iter().map(|((won, lost), example)| Overlap { won, lost, example }).collect();
-        Ok((LocationMap { map, outcomes }, overlaps))
+        let mut map = LocationMap { map, outcomes, addresses: Box::default() };
+        map.addresses = map.count();
+        Ok((map, overlaps))
     }
 
     /// The outcome and the ECS scope of an address.
@@ -87,6 +91,23 @@ impl LocationMap {
     /// What the outcomes stand for, by number.
     pub fn outcomes(&self) -> &[Location] {
         &self.outcomes
+    }
+
+    /// How many IPv4 addresses have each outcome, by number: a measure of who an order moves.
+    pub fn addresses(&self) -> &[u64] {
+        &self.addresses
+    }
+
+    fn count(&self) -> Box<[u64]> {
+        let mut counts = vec![0; self.outcomes.len()];
+        for (first, last, outcome) in self.map.ranges() {
+            if let (IpAddr::V4(first), IpAddr::V4(last), Some(count)) =
+                (first, last, counts.get_mut(usize::from(outcome)))
+            {
+                *count += u64::from(last.to_bits() - first.to_bits()) + 1;
+            }
+        }
+        counts.into()
     }
 
     /// Octets that it takes.

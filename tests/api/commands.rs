@@ -67,7 +67,7 @@ fn watching_tells_each_change_in_a_line() {
 
 #[test]
 fn status_begins_with_what_waits_and_the_command_that_it_says_works() {
-    let house = House::open();
+    let house = House::with(|plan, _| plan.is_stored = true);
     let url = house.url();
     house.latch();
     let (code, out, _) = run(&["status", "--server", &url]);
@@ -92,6 +92,75 @@ fn status_begins_with_what_waits_and_the_command_that_it_says_works() {
     );
     assert_eq!(house.status().moves.back().unwrap().why, "failback ordered by kim (loopback)");
     assert_eq!(run(&["status", "--server", &url]).0, 0);
+}
+
+#[test]
+fn orders_are_told_with_what_they_move_and_how_to_take_them_back() {
+    let house = House::with(|plan, _| plan.is_stored = true);
+    let url = house.url();
+    let order = |arguments: &[&str]| run(&[arguments, &["--server", &url]].concat());
+    let (code, out, _) = order(&["switch", "dc2", "--dry-run"]);
+    assert!(code == 0 && out.starts_with("gtm1: switch to dc2: this would happen\n"), "{out}");
+    let (code, out, err) = order(&["switch", "dc2", "--reason", "drill"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("gtm1: switch to dc2: done (revision 1, generation "), "{out}");
+    for line in [
+        "  a.example.com.  office   dc1_beijing  dc2_beijing",
+        "  100.0 % of all addresses move",
+        "  to take it back: meridian undo 1",
+    ] {
+        assert!(out.lines().any(|is| is == line), "{line:?} is not in\n{out}");
+    }
+    let (code, out, _) = order(&["switch", "dc2"]);
+    assert!(code == 0 && out.contains("it stands like that already (revision 1)"), "{out}");
+    let (code, out, _) = order(&["undo", "1"]);
+    assert!(code == 0 && out.contains("undo revision 1: done (revision 2"), "{out}");
+    for arguments in [
+        &["drain", "dc1"][..],
+        &["undrain", "dc1"],
+        &["force", "dc2,dc3", "down"],
+        &["force", "beijing", "auto"],
+        &["freeze", "--expires", "1h"],
+        &["unfreeze"],
+        &["switch", "--clear"],
+    ] {
+        let (code, out, err) = order(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
+    }
+    let (code, out, _) = order(&["switch", "dc2", "--output", "json"]);
+    let body: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &body["server"], &body["active_dc"]), (0, &json!(url), &json!("dc2")));
+}
+
+#[test]
+fn orders_exit_as_they_went() {
+    let mut house = House::with(|plan, _| plan.is_stored = true);
+    let url = house.url();
+    let order = |arguments: &[&str]| run(&[arguments, &["--server", &url]].concat());
+    for (arguments, expected) in [
+        (&["switch", "dc9"][..], 5),
+        (&["switch", "dc3", "--service", "b.example.com"], 5),
+        (&["switch", "dc2", "--pin"], 4),
+        (&["switch", "dc2", "--pin", "--dry-run"], 4),
+        (&["switch", "dc2", "--expected-revision", "7"], 8),
+        (&["switch"], 2),
+        (&["switch", "dc2", "--clear"], 2),
+        (&["force", "dc1", "sideways"], 2),
+        (&["undo"], 4),
+        (&["gate", "closed"], 0),
+        (&["switch", "dc2"], 4),
+        (&["switch", "dc2", "--force", "gate"], 0),
+        (&["gate", "open", "--force", "gate"], 0),
+    ] {
+        let (code, out, err) = order(arguments);
+        assert_eq!(code, expected, "{arguments:?}: {out}{err}");
+    }
+    let (_, _, err) = order(&["switch", "dc1", "--pin"]);
+    assert!(err.contains("(rule pin-needs-expiry)") && err.contains("--force pin-needs-expiry"), "{err}");
+    let (code, ..) = order(&["drain", "dc1", "--server", "http://127.0.0.1:1"]);
+    assert_eq!(code, 6, "some took it, some did not");
+    house.end_control();
+    assert_eq!(run(&["drain", "dc3", "--server", &url]).0, 6);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A served API around a real control, in whose place the test sees; and a client for it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -12,12 +12,13 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use meridian::api::{Access, AccessConfig, ApiConfig, Context, Server, Sightings};
-use meridian::control::{self, Control, Eyes, Handle, Paths, Seams, Status};
+use meridian::control::{self, Control, Eyes, Handle, Memory, Paths, Seams, Status};
 use meridian::demo::StandIns;
 use meridian::health::probe::runner::{Group, Numbers, ProberCounters, Spans, Tally};
 use meridian::health::stats::{Certificate, Grade, Percentiles, Seen, Trend};
 use meridian::health::{Target, TargetId, TargetReport};
 use meridian::model::{DatacenterId, HealthSettings, Moment, Role, Settings, State};
+use meridian::store::{Disk, OsDisk};
 use meridian::table::Base;
 use meridian::telemetry::Registry;
 use serde_json::Value;
@@ -164,6 +165,9 @@ impl Reply {
     }
 }
 
+/// How long a test waits for what must come. Reached only when it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How a house differs from the plain one.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -172,6 +176,8 @@ pub(crate) struct Plan {
     pub(crate) is_demo: bool,
     /// Control is there, and does nothing.
     pub(crate) is_stuck: bool,
+    /// Orders are stored, in `state` of the house's directory.
+    pub(crate) is_stored: bool,
 }
 
 impl House {
@@ -197,7 +203,13 @@ impl House {
         let told = Arc::clone(&targets);
         let eyes = Eyes::new(move |targets| *told.lock().unwrap() = targets);
         let base = base(&paths);
-        let control = Control::with(paths, settings(), false, &base, Seams { eyes: Some(eyes), ..Seams::default() });
+        let mut seams = Seams { eyes: Some(eyes), ..Seams::default() };
+        if plan.is_stored {
+            let memory = Memory::open(&dir.path().join("state"), &(Arc::new(OsDisk) as Arc<dyn Disk>), PATIENCE);
+            seams = Seams { keeper: memory.keeper(), journal: Some(memory.journal()), ..seams };
+            seams.restored = memory.restored;
+        }
+        let control = Control::with(paths, settings(), false, &base, seams);
         let handle = control.talk();
         let (writing, idle) = match plan.is_stuck {
             true => (None, Some(control)),
@@ -308,6 +320,18 @@ impl House {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Reply {
+        self.send_from(Ipv4Addr::LOCALHOST, method, path, headers, body)
+    }
+
+    /// From another address of loopback: who is refused often waits.
+    pub(crate) fn send_from(
+        &self,
+        from: Ipv4Addr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", self.address.to_string());
@@ -317,7 +341,9 @@ impl House {
         }
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).unwrap();
         self.client.block_on(async {
-            let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            let stream = socket.connect(self.address).await.unwrap();
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
             tokio::spawn(connection);
             let response = sender.send_request(request).await.unwrap();

@@ -8,3 +8,4 @@ mod commands;
 mod door;
 mod house;
 mod metrics;
+mod orders;

@@ -4,6 +4,7 @@
 //! - `answers`: what is promised of the reference deployment and of the examples.
 //! - `explain`: what `explain` and policy tests say of aliases, chance and assumptions.
 //! - `greeting`: the commands that the program prints give what it promises, with the real `dig`.
+//! - `orders`: an order is in force in the next process, too.
 //! - `signals`: reload and stop.
 //! - `refusals`: what keeps a start from happening, and what does not.
 
@@ -12,5 +13,6 @@ mod explain;
 mod greeting;
 #[path = "../common/node.rs"]
 mod node;
+mod orders;
 mod refusals;
 mod signals;

@@ -5,6 +5,7 @@ mod explain;
 mod orders;
 mod reports;
 mod status;
+mod switch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,29 @@ async fn run(context: Arc<Context>, route: &'static Route, request: Request<Body
         Call::ActiveDc => active::active(asked).await,
         Call::Explain => explain::explain(asked).await,
         Call::Reload => orders::reload(asked).await,
-        Call::Failback => orders::failback(asked).await,
+        Call::Switches => switch::standing(asked),
+        Call::Switch
+        | Call::SwitchByPost
+        | Call::SwitchClear
+        | Call::Drain
+        | Call::Undrain
+        | Call::ForceUp
+        | Call::ForceDown
+        | Call::ForceAuto
+        | Call::Failback
+        | Call::EndpointDrain
+        | Call::EndpointUndrain
+        | Call::EndpointForceUp
+        | Call::EndpointForceDown
+        | Call::EndpointForceAuto
+        | Call::Weights
+        | Call::WeightsClear
+        | Call::Ttl
+        | Call::TtlClear
+        | Call::Undo
+        | Call::Freeze
+        | Call::Unfreeze
+        | Call::Gate => switch::order(asked, route.call).await,
         Call::Health => reports::one(asked).await,
         Call::Observations => reports::batch(asked).await,
         Call::Demo => orders::demo(asked).await,

@@ -73,6 +73,7 @@ pub(super) mod exit {
     pub(crate) const NOT_AUTHORISED: u8 = 7;
     pub(crate) const PRECONDITION: u8 = 8;
     pub(crate) const NOT_STORED: u8 = 9;
+    pub(crate) const WAITED: u8 = 10;
 }
 
 /// The servers of a command, ready to be asked.
@@ -138,7 +139,7 @@ pub(super) fn exit_of(reply: &Reply) -> u8 {
     match (reply.status, kind) {
         (200..=299, _) => 0,
         (401 | 403, _) => exit::NOT_AUTHORISED,
-        (_, "unknown-dc" | "ambiguous-dc" | "unknown-service" | "no-demo") => exit::UNKNOWN,
+        (_, "unknown-dc" | "ambiguous-dc" | "unknown-service" | "unknown-endpoint" | "no-demo") => exit::UNKNOWN,
         (409, _) => exit::REFUSED,
         (412, _) => exit::PRECONDITION,
         (_, "not-stored" | "store-timeout") => exit::NOT_STORED,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::{self, Forgetful, Keeper, Restored};
+use crate::control::{self, Forgetful, Journal, Keeper, Restored};
 use crate::limits;
 use crate::store::{Disk, Finding, OsDisk, Severity};
 
@@ -35,6 +35,11 @@ impl Memory {
     /// Takes what should survive.
     pub(super) fn keeper(&self) -> Box<dyn Keeper> {
         self.0.as_ref().map_or_else(|| Box::new(Forgetful) as Box<dyn Keeper>, control::Memory::keeper)
+    }
+
+    /// Takes orders before they take effect; `None`: nothing is kept.
+    pub(super) fn journal(&self) -> Option<Box<dyn Journal>> {
+        self.0.as_ref().map(control::Memory::journal)
     }
 
     /// What has survived. A second time it is nothing.

@@ -147,7 +147,13 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
     let mut signals = Signals::catch(hangup)?;
     let mut memory = if args.is_demo() && args.state.is_none() { Memory::none() } else { Memory::open(&server.state) };
     let mut watching = Watching::prepare(&server, &base, args.is_demo(), runtime.handle(), origin)?;
-    let seams = Seams { eyes: Some(watching.eyes()), keeper: memory.keeper(), restored: memory.restored(), origin };
+    let seams = Seams {
+        eyes: Some(watching.eyes()),
+        keeper: memory.keeper(),
+        journal: memory.journal(),
+        restored: memory.restored(),
+        origin,
+    };
     let control = Control::with(paths, server.settings.clone(), ns_required(&server), &base, seams);
     let handle = control.talk();
     let web = Web::open(&server, &handle, &watching, runtime.handle())?;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::house::House;
+use super::house::{House, clear, datacenter, request, switch};
 use crate::control::Report;
+use crate::control::orders::{Order, Request, Rule};
 use crate::model::State::{Down, Unknown, Up};
-use crate::model::{CheckId, EndpointId, ObserverId, Override, OverrideKind, PolicySet, ProbeHost};
-use crate::model::{DatacenterIx, Revision, Scope, Settings, State};
+use crate::model::{CheckId, EndpointId, ObserverId, PolicySet, ProbeHost};
+use crate::model::{Settings, State};
 
 /// Beijing: dc1, then dc2 by a condition, then dc3.
 fn policy(condition: &str, third: &str) -> String {
@@ -71,9 +72,9 @@ fn who_is_inside_stays_inside() {
 #[test]
 fn ordered_out_needs_no_delay() {
     let mut house = House::well(&fenced("after: 20s"));
-    house.control.orders.datacenters.insert(DatacenterIx(0), crate::model::Admin::Draining);
-    house.control.is_behind = true;
-    house.see(&["dc2"], Up);
+    // Until the drain is in force the next tier is closed, so the rule has to be overridden.
+    let drain = request(Order::Drain { subject: datacenter("dc1") });
+    house.order(Request { force: [Rule::LastDc].into(), ..drain }).unwrap();
     assert_eq!(house.of("beijing"), "dc2");
     house.expect_latches([]);
 }
@@ -153,24 +154,11 @@ fn manual_moves_nothing_until_somebody_orders_and_is_alarmed() {
     assert_eq!(house.of("beijing"), "dc1");
     let alarms = house.status().alarms.clone();
     assert!(alarms.iter().any(|alarm| alarm.contains("by order only")), "{alarms:?}");
-    let kind =
-        OverrideKind::Prefer { to: [DatacenterIx(1)].into(), from: None, yielded: false, left: Default::default() };
-    let (actor, reason) = (String::new(), String::new());
-    house.control.orders.overrides.push(Override {
-        kind,
-        scope: Scope::all(),
-        revision: Revision(1),
-        actor,
-        reason,
-        expires_at: None,
-    });
-    house.control.is_behind = true;
-    house.see(&["dc2"], Up);
+    let by_order = Request { force: Rule::ALL.into(), ..switch("dc2") };
+    house.order(by_order).unwrap();
     assert_eq!(house.of("beijing"), "dc2");
     // The order ends while dc1 is still dead: who is inside stays inside.
-    house.control.orders.overrides.clear();
-    house.control.is_behind = true;
-    house.see(&["dc2"], Up);
+    house.order(clear()).unwrap();
     assert_eq!(house.of("beijing"), "dc2");
     house.expect_latches(["dc1 beijing"]);
 }

@@ -1,6 +1,6 @@
 //! A control whose policy is text, whose eyes are the test's, and whose clock stands still until it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,12 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use crate::config::{self, SourceFile};
+use crate::control::orders::{Book, Order, Request, Rule, Sender, Subject, SwitchMode, Whom};
 use crate::control::status::Now;
-use crate::control::{Control, Event, Eyes, Keeper, Load, Order, OrderRefused, Ordered, Paths, Report, Reported};
-use crate::control::{Restored, Seams, Snapshot, Status};
+use crate::control::{Control, Event, Eyes, Fate, Journal, Keeper, Load, NotOrdered, Ordered, Paths, Report, Reported};
+use crate::control::{Restored, Seams, Snapshot, Status, Submission};
+use crate::diag::Diagnostic;
 use crate::geo::Atlas;
 use crate::health::{Target, TargetId};
 use crate::model::*;
+use crate::store::{self, Answered, Note, Refusal};
 use crate::table::{Base, Files};
 
 pub(super) const PLACES: &str = "networks:\n  \
@@ -59,13 +62,136 @@ impl Keeper for Shared {
     }
 }
 
+/// A journal of paper: it takes orders at once, or when it is told to.
+#[derive(Clone, Default)]
+pub(super) struct Paper(Arc<Mutex<Sheet>>);
+
+#[derive(Default)]
+struct Sheet {
+    is_slow: bool,
+    refusal: Option<Refusal>,
+    held: Vec<(store::Order, Fate)>,
+    lines: Vec<store::Order>,
+    notes: Vec<Note>,
+}
+
+impl Paper {
+    pub(super) fn set_slow(&self, is_slow: bool) {
+        self.0.lock().unwrap().is_slow = is_slow;
+    }
+
+    pub(super) fn set_refusal(&self, refusal: Option<Refusal>) {
+        self.0.lock().unwrap().refusal = refusal;
+    }
+
+    /// Orders that are in its hands.
+    pub(super) fn held(&self) -> usize {
+        self.0.lock().unwrap().held.len()
+    }
+
+    pub(super) fn notes(&self) -> Vec<Note> {
+        self.0.lock().unwrap().notes.clone()
+    }
+
+    /// Kinds of the orders that it has.
+    pub(super) fn kinds(&self) -> Vec<String> {
+        self.0.lock().unwrap().lines.iter().map(|line| line.kind.clone()).collect()
+    }
+
+    /// Decides about the oldest that is in its hands.
+    fn decide(&self, refusal: Option<Refusal>) {
+        let mut sheet = self.0.lock().unwrap();
+        let (line, fate) = sheet.held.remove(0);
+        let number = sheet.lines.len() as u64 + 1;
+        if refusal.is_none() {
+            sheet.lines.push(line);
+        }
+        drop(sheet);
+        fate(refusal.map_or(Ok(number), Err));
+    }
+
+    fn book(&self) -> (Book, Revision) {
+        let sheet = self.0.lock().unwrap();
+        let mut entries: BTreeMap<&str, &serde_json::Value> = BTreeMap::new();
+        for change in sheet.lines.iter().flat_map(|line| &line.changes) {
+            match &change.value {
+                Some(value) => drop(entries.insert(&change.key, value)),
+                None => drop(entries.remove(change.key.as_str())),
+            }
+        }
+        let revision = sheet.lines.last().map_or(Revision(0), |line| line.revision);
+        let (book, unread) = Book::of_entries(entries, revision.0);
+        assert_eq!(unread, Vec::<String>::new());
+        (book, revision)
+    }
+}
+
+impl Journal for Paper {
+    fn submit(&self, order: store::Order, _within: Duration, fate: Fate) {
+        let mut sheet = self.0.lock().unwrap();
+        sheet.held.push((order, fate));
+        let is_slow = sheet.is_slow;
+        drop(sheet);
+        if !is_slow {
+            self.decide(None);
+        }
+    }
+
+    fn note(&self, note: Note) {
+        self.0.lock().unwrap().notes.push(note);
+    }
+
+    fn answered(&self, key: &str) -> Option<Answered> {
+        let sheet = self.0.lock().unwrap();
+        let lines = sheet.lines.iter().rev();
+        let mut known = lines.filter_map(|line| Some((line.revision, line.idempotency.clone()?)));
+        let (revision, idempotency) = known.find(|(_, idempotency)| idempotency.key == key)?;
+        Some(Answered { idempotency, revision, at: SystemTime::UNIX_EPOCH })
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        self.0.lock().unwrap().refusal.clone()
+    }
+}
+
+pub(super) fn request(order: Order) -> Request {
+    let (identity, actor) = ("ann".to_owned(), "ann".to_owned());
+    let sender = Sender { identity, actor, role: "operator".into(), is_robot: false };
+    let (reason, force) = ("a test".to_owned(), BTreeSet::new());
+    Request { order, sender, reason, expires_in: None, force, expected_revision: None }
+}
+
+pub(super) fn switch(to: &str) -> Request {
+    request(Order::Switch { to: to.into(), mode: SwitchMode::Prefer, whom: Whom::all(), from: None })
+}
+
+/// For an hour, whatever the rules say.
+pub(super) fn pin(to: &str) -> Request {
+    let mut pin = request(Order::Switch { to: to.into(), mode: SwitchMode::Pin, whom: Whom::all(), from: None });
+    pin.expires_in = Some(Duration::from_secs(24 * 3600));
+    pin.force = Rule::ALL.into();
+    pin
+}
+
+pub(super) fn clear() -> Request {
+    request(Order::ClearSwitch { whom: Whom::all() })
+}
+
+pub(super) fn datacenter(name: &str) -> Subject {
+    Subject::Datacenters { names: vec![name.into()], services: None }
+}
+
+/// What comes of an order, once it comes.
+pub(super) type Answering = oneshot::Receiver<Result<Ordered, NotOrdered>>;
+
 pub(super) struct House {
     pub(super) control: Control,
+    pub(super) paper: Paper,
     pub(super) now_s: u64,
     /// What the wall clock is ahead of the other one.
     pub(super) wall_s: u64,
     outside: Shared,
-    text: String,
+    pub(super) text: String,
     edit: Edit,
     settings: Settings,
 }
@@ -76,20 +202,21 @@ impl House {
     }
 
     pub(super) fn with(text: &str, edit: Edit, settings: Settings) -> House {
-        House::restored(text, edit, settings, Restored::default(), WALL_S)
+        House::restored(text, edit, settings, Restored::default(), WALL_S, Paper::default())
     }
 
-    fn restored(text: &str, edit: Edit, settings: Settings, restored: Restored, wall_s: u64) -> House {
+    fn restored(text: &str, edit: Edit, settings: Settings, restored: Restored, wall_s: u64, paper: Paper) -> House {
         let outside = Shared::default();
         let told = outside.clone();
         let eyes = Eyes::new(move |targets| told.0.lock().unwrap().targets = targets);
         let keeper = Box::new(outside.clone());
-        let seams = Seams { eyes: Some(eyes), keeper, restored, origin: Instant::now() };
+        let journal = Some(Box::new(paper.clone()) as Box<dyn Journal>);
+        let seams = Seams { eyes: Some(eyes), keeper, journal, restored, origin: Instant::now() };
         let base = base(text, &settings, edit);
         let paths = Paths { zones: "/nowhere".into(), geoip: vec![], geoip_if_present: true, geoip_required: false };
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(wall_s);
         let control = Control::with_at(Moment::default(), wall, (paths, settings.clone(), false), &base, seams);
-        House { control, now_s: 0, wall_s, outside, text: text.to_owned(), edit, settings }
+        House { control, paper, now_s: 0, wall_s, outside, text: text.to_owned(), edit, settings }
     }
 
     /// Everything is up, seen by everybody.
@@ -106,15 +233,18 @@ impl House {
     /// Ends the process and begins another one `later_s` seconds later by the wall clock, which may be negative.
     pub(super) fn restart(self, later_s: i64) -> House {
         let kept = self.kept();
+        let (book, revisions_to) = self.paper.book();
         let restored = Restored {
             generation: kept.generation,
-            revision: kept.revision,
+            book,
+            revisions_to,
+            yields: kept.yields.to_vec(),
             latches: kept.latches.to_vec(),
             entered: kept.entered.to_vec(),
             health: kept.addresses.iter().flat_map(|block| block.to_vec()).collect(),
         };
         let wall_s = (self.wall_s + self.now_s).strict_add_signed(later_s);
-        House::restored(&self.text, self.edit, self.settings, restored, wall_s)
+        House::restored(&self.text, self.edit, self.settings, restored, wall_s, self.paper)
     }
 
     pub(super) fn kept(&self) -> Snapshot {
@@ -133,6 +263,18 @@ impl House {
     fn handle(&mut self, event: Event) {
         let (now, wall) = self.now();
         self.control.handle(now, wall, event);
+        // What the journal said meanwhile.
+        for event in self.control.inbox.folded() {
+            self.handle(event);
+        }
+    }
+
+    /// The journal decides about the oldest order in its hands.
+    pub(super) fn decide(&mut self, refusal: Option<Refusal>) {
+        self.paper.decide(refusal);
+        for event in self.control.inbox.folded() {
+            self.handle(event);
+        }
     }
 
     pub(super) fn health(&mut self, states: Vec<(TargetId, State)>) {
@@ -193,15 +335,18 @@ impl House {
         self
     }
 
-    pub(super) fn order(&mut self, order: Order) -> Result<Ordered, OrderRefused> {
-        let (reply, mut answer) = oneshot::channel();
-        self.handle(Event::Order { order, reply });
-        answer.try_recv().expect("orders are answered at once")
+    pub(super) fn submit(&mut self, submission: Submission) -> Answering {
+        let (reply, answer) = oneshot::channel();
+        self.handle(Event::Order { submission: Box::new(submission), reply });
+        answer
     }
 
-    pub(super) fn failback(&mut self, datacenter: &str) -> Result<Ordered, OrderRefused> {
-        let (actor, reason) = ("ann".to_owned(), "a test".to_owned());
-        self.order(Order::Failback { datacenters: vec![datacenter.into()], services: vec![], actor, reason })
+    pub(super) fn order(&mut self, request: Request) -> Result<Ordered, NotOrdered> {
+        self.submit(Submission::of(request)).try_recv().expect("the journal does not keep anybody waiting")
+    }
+
+    pub(super) fn failback(&mut self, datacenter: &str) -> Result<Ordered, NotOrdered> {
+        self.order(request(Order::Failback { datacenters: vec![datacenter.into()], whom: Whom::all() }))
     }
 
     pub(super) fn report(&mut self, batch: Vec<Report>) -> Reported {
@@ -212,12 +357,22 @@ impl House {
 
     /// Reads other files.
     pub(super) fn reload(&mut self, text: &str) {
+        let found = self.try_reload(text);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+
+    /// The same; errors are returned.
+    pub(super) fn try_reload(&mut self, text: &str) -> Vec<Diagnostic> {
         let base = base(text, &self.settings, self.edit);
         let (moment, wall) = self.now();
         let load =
             |_: &Paths, _: &Settings, _| Load { base: Some(base), has_geoip: false, tests: vec![], found: vec![] };
-        assert!(self.control.reload_with(load, Now { moment, wall }).is_new);
-        self.text = text.to_owned();
+        let reloaded = self.control.reload_with(load, Now { moment, wall });
+        if reloaded.is_new {
+            self.text = text.to_owned();
+        }
+        assert_eq!(reloaded.is_new, reloaded.found.is_empty());
+        reloaded.found
     }
 
     pub(super) fn status(&self) -> Arc<Status> {

@@ -3,6 +3,7 @@
 mod conditions;
 mod house;
 mod invariants;
+mod orders;
 mod reference;
 mod returns;
 mod storms;

@@ -1,9 +1,10 @@
 //! The reference policy end to end: two cities, three centres; failback by hand.
 
-use super::house::{House, REFERENCE};
-use crate::control::{OrderRefused, Restored};
+use super::house::{House, REFERENCE, clear, switch};
+use crate::control::Restored;
+use crate::control::orders::OrderRefused;
+use crate::model::Generation;
 use crate::model::State::{Down, Unknown, Up};
-use crate::model::{DatacenterIx, Generation, Override, OverrideKind, Revision, Scope};
 
 #[test]
 fn the_primary_dies_recovers_and_waits_for_a_person() {
@@ -23,10 +24,10 @@ fn the_primary_dies_recovers_and_waits_for_a_person() {
     assert!(house.status().latches[0].is_waiting, "the first thing that status says");
     let before = house.generation();
     let ordered = house.failback("dc1").unwrap();
-    assert_eq!((ordered.is_changed, ordered.generation.0, ordered.released.len()), (true, before + 1, 1));
+    assert_eq!((ordered.answer.changed, ordered.generation.0, ordered.released.len()), (true, before + 1, 1));
     assert_eq!(house.of("beijing"), "dc1");
     house.expect_latches([]);
-    assert!(!house.failback("dc1").unwrap().is_changed);
+    assert!(!house.failback("dc1").unwrap().answer.changed);
     assert_eq!(house.generation(), before + 1, "an order that changes nothing makes no table");
 }
 
@@ -34,13 +35,14 @@ fn the_primary_dies_recovers_and_waits_for_a_person() {
 fn orders_name_data_centres_as_people_do_and_what_is_down_stays_latched() {
     let mut house = House::well(REFERENCE);
     house.down(&["dc1"]);
-    assert_eq!(house.failback("dc9"), Err(OrderRefused::UnknownDatacenter("dc9".into())));
+    let unknown = OrderRefused::UnknownDatacenter { name: "dc9".into(), nearest: Some("dc1".into()) };
+    assert_eq!(house.failback("dc9"), Err(unknown.into()));
     let ordered = house.failback("DC1").unwrap();
-    assert_eq!((ordered.is_changed, ordered.kept.len()), (false, 1), "dc1 is down");
+    assert_eq!((ordered.answer.changed, ordered.kept.len()), (false, 1), "dc1 is down");
     assert_eq!(house.of("beijing"), "dc2");
     // In its hold-down it may be ordered; clients follow when that ends.
     house.at(10).up(&["dc1"]);
-    assert!(house.failback("dc1").unwrap().is_changed);
+    assert!(house.failback("dc1").unwrap().answer.changed);
     assert_eq!(house.of("beijing"), "dc2");
     house.at(39);
     assert_eq!(house.of("beijing"), "dc2");
@@ -179,21 +181,7 @@ fn a_switch_keeps_latches_and_makes_none() {
     let mut house = House::well(REFERENCE);
     house.down(&["dc1"]);
     house.expect_latches(["dc1 beijing"]);
-    let switch = |to: u16, revision| Override {
-        kind: OverrideKind::Prefer {
-            to: [DatacenterIx(to)].into(),
-            from: None,
-            yielded: false,
-            left: Default::default(),
-        },
-        scope: Scope::all(),
-        revision: Revision(revision),
-        actor: "failover-controller".into(),
-        reason: String::new(),
-        expires_at: None,
-    };
-    house.control.orders.overrides.push(switch(2, 1));
-    house.control.is_behind = true;
+    house.order(switch("dc3")).unwrap();
     house.at(10).up(&["dc1"]).at(5000);
     assert_eq!(house.of("beijing"), "dc3");
     house.expect_latches(["dc1 beijing waiting"]);
@@ -201,8 +189,7 @@ fn a_switch_keeps_latches_and_makes_none() {
     house.down(&["dc2"]);
     assert_eq!(house.of("beijing"), "dc3");
     house.expect_latches(["dc1 beijing waiting"]);
-    house.control.orders.overrides.clear();
-    house.control.is_behind = true;
+    house.order(clear()).unwrap();
     house.at(6000).up(&["dc3"]);
     assert_eq!(house.of("beijing"), "dc3", "dc1 waits, dc2 is down");
     house.expect_latches(["dc1 beijing waiting", "dc2 beijing"]);

@@ -1,8 +1,6 @@
 //! When clients come back by themselves: `after`, `auto`, the cooldown.
 
-use super::house::{House, REFERENCE};
-use crate::model::State::Up;
-use crate::model::{DatacenterIx, Override, OverrideKind, Revision, Scope};
+use super::house::{House, REFERENCE, clear, pin};
 
 fn reference(failback: &str) -> String {
     REFERENCE.replace("  policies:", &format!("  failback: {failback}\n  policies:"))
@@ -80,22 +78,10 @@ fn across_a_restart_the_cooldown_counts_by_the_wall_and_never_runs_short_when_th
 fn a_latch_never_runs_out_while_a_switch_stands() {
     let mut house = House::well(&reference("auto"));
     house.down(&["dc1"]).at(10);
-    let kind = OverrideKind::Pin { to: [DatacenterIx(1)].into(), from: None };
-    let (actor, reason) = (String::new(), String::new());
-    house.control.orders.overrides.push(Override {
-        kind,
-        scope: Scope::all(),
-        revision: Revision(1),
-        actor,
-        reason,
-        expires_at: None,
-    });
-    house.control.is_behind = true;
+    house.order(pin("dc2")).unwrap();
     house.up(&["dc1"]).at(10_000);
     house.expect_latches(["dc1 beijing"]);
-    house.control.orders.overrides.clear();
-    house.control.is_behind = true;
-    house.see(&["dc2"], Up);
+    house.order(clear()).unwrap();
     assert_eq!(house.of("beijing"), "dc1", "nothing keeps it any more");
 }
 

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::house::{House, REFERENCE};
+use super::house::{House, REFERENCE, switch};
+use crate::control::orders::OrderRefused;
 use crate::control::writer::RECLAIM_EVERY;
-use crate::control::{Control, OrderRefused, Paths, Unanswered};
+use crate::control::{Control, Paths, Submission, Unanswered};
 use crate::model::{Generation, Settings, State};
 use crate::table::Base;
 
@@ -84,8 +85,9 @@ fn the_handle_talks_to_the_thread_and_notices_when_it_is_no_more() {
     assert!(handle.status().is_first_round_complete);
     let before = handle.table().generation();
     handle.health(targets.iter().map(|target| (target.id, State::Down)).collect());
-    let refused = runtime.block_on(handle.failback(vec!["dc7".into()], "ann".into(), String::new()));
-    assert_eq!(refused, Ok(Err(OrderRefused::UnknownDatacenter("dc7".into()))));
+    let refused = runtime.block_on(handle.order(Submission::of(switch("dc77_x"))));
+    let unknown = OrderRefused::UnknownDatacenter { name: "dc77_x".into(), nearest: None };
+    assert_eq!(refused, Ok(Err(unknown.into())));
     assert_eq!(handle.table().generation().0, before.0 + 1, "health that waited came first, in one generation");
     handle.stop();
     writer.join().unwrap();

@@ -1,0 +1,212 @@
+//! A preference holds through a dip: its target must be down for `switch_hold` before it yields.
+//!
+//! ```text
+//!            down                    for the hold                      up, and the policy brings clients back
+//!  (nothing) ────▶ Dip{since, …} ──────────────▶ Yielded{up_since, …} ─────────────────────────▶ (nothing)
+//!            ◀──── up                                  └─ failback or another order ─▶ (nothing)
+//! ```
+//!
+//! Told endpoint by endpoint, because a target may be several data centres, and a service's endpoint may be down where
+//! others are up. A dip is counted from when it is seen while the preference stands. Who has yielded does so until a
+//! person says otherwise, or until the policy's own `failback` does: clients that were moved away from a target that
+//! was down for long do not come back to it by accident.
+//!
+//! Pure; kept by name, so that a restart brings nobody back either.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::book::Release;
+use super::names::Names;
+use crate::model::{
+    DatacenterIx, EndpointIx, Facts, Failback, Moment, OverrideKind, PolicySet, Revision, ServiceIx, State,
+};
+use crate::steer::{Floor, Standing};
+
+type Key = (Revision, ServiceIx, EndpointIx);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Dip { since: Moment },
+    Yielded { up_since: Option<Moment> },
+}
+
+/// An endpoint to which a preference no longer leads, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeptYield {
+    /// Of the preference.
+    pub revision: u64,
+    /// The service's name.
+    pub service: String,
+    /// The endpoint's id.
+    pub endpoint: String,
+}
+
+/// How the targets of all standing preferences fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    phases: BTreeMap<Key, Phase>,
+    next: Option<Moment>,
+}
+
+impl Holds {
+    /// As they were stored.
+    pub fn load(kept: &[KeptYield], policy: &PolicySet) -> Holds {
+        let names = Names::of(policy);
+        let one = |kept: &KeptYield| {
+            let (service, endpoint) = names.endpoint_ix(&kept.service, &kept.endpoint)?;
+            Some(((Revision(kept.revision), service, endpoint), Phase::Yielded { up_since: None }))
+        };
+        Holds { phases: kept.iter().filter_map(one).collect(), next: None }
+    }
+
+    /// To be stored.
+    pub fn kept(&self, policy: &PolicySet) -> Vec<KeptYield> {
+        let names = Names::of(policy);
+        let yielded = self.phases.iter().filter(|(_, phase)| matches!(phase, Phase::Yielded { .. }));
+        let one = |((revision, service, endpoint), _): (&Key, &Phase)| KeptYield {
+            revision: revision.0,
+            service: names.name(*service),
+            endpoint: names.service(*service).endpoint(*endpoint).id.to_string(),
+        };
+        yielded.map(one).collect()
+    }
+
+    /// For the facts of a table.
+    pub fn facts(&self) -> BTreeSet<(Revision, ServiceIx, EndpointIx)> {
+        let yielded = self.phases.iter().filter(|(_, phase)| matches!(phase, Phase::Yielded { .. }));
+        yielded.map(|(key, _)| *key).collect()
+    }
+
+    /// When time alone will change something, if it is not looked at before.
+    pub fn next_wake(&self) -> Option<Moment> {
+        self.next
+    }
+
+    /// Looks at the targets of all preferences in `facts`. Services whose answers may be others now are returned.
+    pub fn settle(
+        &mut self,
+        policy: &PolicySet,
+        facts: &Facts,
+        standings: impl Fn(ServiceIx) -> Vec<Standing>,
+        hold: Duration,
+        now: Moment,
+    ) -> BTreeSet<ServiceIx> {
+        let mut after: BTreeMap<Key, Phase> = BTreeMap::new();
+        let mut changed = BTreeSet::new();
+        self.next = None;
+        let mut known: BTreeMap<ServiceIx, Vec<Standing>> = BTreeMap::new();
+        for order in &facts.overrides {
+            let OverrideKind::Prefer { to, .. } = &order.kind else { continue };
+            for (at, service) in policy.services.iter().enumerate() {
+                let ix = ServiceIx::from_at(at);
+                if order.scope.services.as_ref().is_some_and(|services| !services.contains(&ix)) {
+                    continue;
+                }
+                let there = service.endpoints().filter(|(_, endpoint)| to.contains(&endpoint.datacenter));
+                for (endpoint, _) in there {
+                    let key = (order.revision, ix, endpoint);
+                    let standing = &known.entry(ix).or_insert_with(|| standings(ix))[endpoint.at()];
+                    let wait = failback(policy, ix, |region| facts.applies(order, ix, region));
+                    let (phase, wake) = step(self.phases.get(&key).copied(), standing, hold, wait, now);
+                    self.next = self.next.into_iter().chain(wake).min();
+                    let is_yielded = |phase: Option<&Phase>| matches!(phase, Some(Phase::Yielded { .. }));
+                    if is_yielded(self.phases.get(&key)) != is_yielded(phase.as_ref()) {
+                        changed.insert(ix);
+                    }
+                    if let Some(phase) = phase {
+                        after.insert(key, phase);
+                    }
+                }
+            }
+        }
+        self.phases = after;
+        changed
+    }
+
+    /// A person lets clients go back: preferences lead to these data centres again where they are up. True when some
+    /// had yielded.
+    pub fn release(
+        &mut self,
+        policy: &PolicySet,
+        release: &Release,
+        is_up: impl Fn(ServiceIx, DatacenterIx) -> bool,
+    ) -> bool {
+        let names = Names::of(policy);
+        let datacenters = names.datacenter_ixs(&release.datacenters);
+        let before = self.phases.len();
+        self.phases.retain(|(_, service, endpoint), phase| {
+            let of = names.service(*service);
+            let datacenter = of.endpoint(*endpoint).datacenter;
+            let is_meant = datacenters.contains(&datacenter)
+                && release.whom.services.as_ref().is_none_or(|services| services.contains(&names.name(*service)));
+            !(is_meant && matches!(phase, Phase::Yielded { .. }) && is_up(*service, datacenter))
+        });
+        self.phases.len() != before
+    }
+
+    /// Preferences that have yielded somewhere although what they lead to there is up again: ordered anew, they lead
+    /// there again.
+    pub fn rearmed(&self) -> BTreeSet<u64> {
+        let back = self.phases.iter().filter(|(_, phase)| matches!(phase, Phase::Yielded { up_since: Some(_) }));
+        back.map(|((revision, ..), _)| revision.0).collect()
+    }
+
+    /// Goes over to other files: by name.
+    pub fn carry(&mut self, old: &PolicySet, new: &PolicySet) {
+        let (before, after) = (Names::of(old), Names::of(new));
+        let one = |((revision, service, endpoint), phase): (Key, Phase)| {
+            let id = before.service(service).endpoint(endpoint).id.as_str();
+            let (service, endpoint) = after.endpoint_ix(&before.name(service), id)?;
+            Some(((revision, service, endpoint), phase))
+        };
+        self.phases = std::mem::take(&mut self.phases).into_iter().filter_map(one).collect();
+    }
+}
+
+/// How long the policy waits before clients come back by themselves: the longest of its routes; `None`: for a person.
+fn failback(
+    policy: &PolicySet,
+    ix: ServiceIx,
+    covers: impl Fn(Option<crate::model::RegionIx>) -> bool,
+) -> Option<Duration> {
+    let routes = policy.services[ix.at()].policy.all_routes().filter(|route| covers(route.region));
+    let waits = routes.map(|route| match route.failback {
+        Failback::Manual => None,
+        Failback::After(wait) => Some(wait),
+        Failback::Auto => Some(Duration::ZERO),
+    });
+    waits.collect::<Option<Vec<Duration>>>().map(|waits| waits.into_iter().max().unwrap_or_default())
+}
+
+fn step(
+    before: Option<Phase>,
+    standing: &Standing,
+    hold: Duration,
+    failback: Option<Duration>,
+    now: Moment,
+) -> (Option<Phase>, Option<Moment>) {
+    let is_up = standing.is_usable(Floor::Up);
+    // What is ordered out is nobody's dip: whether it may answer is asked first.
+    let is_down = standing.bar.is_none() && standing.state() == State::Down;
+    match before {
+        None if is_down => (Some(Phase::Dip { since: now }), Some(now + hold)),
+        None => (None, None),
+        Some(Phase::Dip { since }) if is_down => match now >= since + hold {
+            true => (Some(Phase::Yielded { up_since: None }), None),
+            false => (Some(Phase::Dip { since }), Some(since + hold)),
+        },
+        Some(Phase::Dip { .. }) => (None, None),
+        Some(Phase::Yielded { .. }) if !is_up => (Some(Phase::Yielded { up_since: None }), None),
+        Some(Phase::Yielded { up_since }) => {
+            let since = up_since.unwrap_or(now);
+            let back = failback.map(|wait| since + wait);
+            match back.is_some_and(|at| at <= now) {
+                true => (None, None),
+                false => (Some(Phase::Yielded { up_since: Some(since) }), back),
+            }
+        }
+    }
+}

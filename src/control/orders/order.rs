@@ -1,0 +1,448 @@
+//! What operators order, and what stands because they did: by names.
+//!
+//! An [`Order`] is what somebody said, with the names that they used. A [`Deed`] is the same with every name
+//! resolved to an id: what is journalled, and what [`super::Book::apply`] carries out. A [`Standing`] is what remains
+//! in force, until another order or its expiry ends it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::Rule;
+use super::time;
+use crate::model::Forced;
+
+/// The name of "clients of no listed region or of no known place" among regions, as in policy files.
+pub const ELSEWHERE: &str = "default";
+
+/// How firmly a switch holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SwitchMode {
+    /// Before any geography, through a dip, until the target has been down for `switch_hold`.
+    #[default]
+    Prefer,
+    /// Even when it is down, and nothing else.
+    Pin,
+}
+
+/// For whom: clients of these regions that ask for these services. `None` is all, present and future.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whom {
+    /// Services by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<BTreeSet<String>>,
+    /// Regions by id; [`ELSEWHERE`] is everyone else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<BTreeSet<String>>,
+}
+
+impl Whom {
+    /// Everybody.
+    pub fn all() -> Whom {
+        Whom::default()
+    }
+
+    /// True when it is about clients of `region` that ask for `service`.
+    pub fn covers(&self, service: &str, region: &str) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(service))
+            && self.regions.as_ref().is_none_or(|regions| regions.contains(region))
+    }
+
+    /// Everybody whom `other` is about, this one is about too.
+    pub fn holds(&self, other: &Whom) -> bool {
+        let wider = |ours: &Option<BTreeSet<String>>, theirs: &Option<BTreeSet<String>>| match (ours, theirs) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(ours), Some(theirs)) => theirs.is_subset(ours),
+        };
+        wider(&self.services, &other.services) && wider(&self.regions, &other.regions)
+    }
+
+    /// Somebody whom both are about.
+    pub fn meets(&self, other: &Whom) -> bool {
+        let meet = |ours: &Option<BTreeSet<String>>, theirs: &Option<BTreeSet<String>>| match (ours, theirs) {
+            (None, _) | (_, None) => true,
+            (Some(ours), Some(theirs)) => !ours.is_disjoint(theirs),
+        };
+        meet(&self.services, &other.services) && meet(&self.regions, &other.regions)
+    }
+}
+
+/// Of what admin state, forced states and weights are: as people name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Subject {
+    /// Whole data centres, or what of them belongs to some services.
+    Datacenters {
+        /// Ids, aliases, groups, leading words.
+        names: Vec<String>,
+        /// Only the endpoints of these services.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        services: Option<BTreeSet<String>>,
+    },
+    /// Single endpoints.
+    Endpoints {
+        /// Of this service.
+        service: String,
+        /// Ids; empty: all.
+        endpoints: BTreeSet<String>,
+    },
+}
+
+/// The same, resolved: a data centre as a whole, or one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// By id.
+    Datacenter(String),
+    /// By service and id.
+    Endpoint(String, String),
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unit::Datacenter(id) => f.write_str(id),
+            Unit::Endpoint(service, id) => write!(f, "{id} of {service}"),
+        }
+    }
+}
+
+/// Which state is forced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Forcing {
+    Up,
+    Down,
+}
+
+impl Forcing {
+    pub(super) fn state(self) -> Forced {
+        match self {
+            Forcing::Up => Forced::Up,
+            Forcing::Down => Forced::Down,
+        }
+    }
+}
+
+/// What somebody orders, with the names that they used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "each is a call of the API, which says what it means")]
+pub enum Order {
+    Switch {
+        /// One data centre, or a group.
+        to: String,
+        #[serde(default)]
+        mode: SwitchMode,
+        #[serde(default)]
+        whom: Whom,
+        /// Only clients whom policy would give one of these.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Vec<String>>,
+    },
+    ClearSwitch {
+        #[serde(default)]
+        whom: Whom,
+    },
+    Drain {
+        subject: Subject,
+    },
+    Undrain {
+        subject: Subject,
+    },
+    /// `to: None` is auto.
+    Force {
+        subject: Subject,
+        to: Option<Forcing>,
+    },
+    Failback {
+        datacenters: Vec<String>,
+        #[serde(default)]
+        whom: Whom,
+    },
+    /// `None` takes the order back.
+    Weights {
+        values: Vec<(Subject, Option<u32>)>,
+    },
+    /// For services that have an endpoint in one of `datacenters`. `None` takes the order back.
+    Ttl {
+        #[serde(default)]
+        whom: Whom,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        datacenters: Option<Vec<String>>,
+        seconds: Option<u32>,
+    },
+    Freeze,
+    Unfreeze,
+    /// For robots of this role; `None`: of every role.
+    Gate {
+        is_open: bool,
+        role: Option<String>,
+    },
+    /// The order of that revision; `None`: the last one.
+    Undo {
+        revision: Option<u64>,
+    },
+    /// The time of the standing order of that revision is over.
+    Expire {
+        revision: u64,
+    },
+}
+
+impl Order {
+    /// Its name in the journal, in metrics and in texts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Order::Switch { .. } => "switch",
+            Order::ClearSwitch { .. } => "clear-switch",
+            Order::Drain { .. } => "drain",
+            Order::Undrain { .. } => "undrain",
+            Order::Force { to: Some(Forcing::Up), .. } => "force-up",
+            Order::Force { to: Some(Forcing::Down), .. } => "force-down",
+            Order::Force { to: None, .. } => "force-auto",
+            Order::Failback { .. } => "failback",
+            Order::Weights { .. } => "weights",
+            Order::Ttl { .. } => "ttl",
+            Order::Freeze => "freeze",
+            Order::Unfreeze => "unfreeze",
+            Order::Gate { .. } => "gate",
+            Order::Undo { .. } => "undo",
+            Order::Expire { .. } => "expire",
+        }
+    }
+}
+
+/// What is left by a switch: the data centres that go last once it has yielded.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Left {
+    /// By clients of every service that is not in `of`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub common: BTreeSet<String>,
+    /// By clients of single services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub of: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Left {
+    /// By clients of that service.
+    pub fn by(&self, service: &str) -> &BTreeSet<String> {
+        self.of.get(service).unwrap_or(&self.common)
+    }
+
+    fn name(&self, datacenter: &str) -> bool {
+        self.common.contains(datacenter) || self.of.values().any(|of| of.contains(datacenter))
+    }
+
+    fn forget(&mut self, datacenters: &BTreeSet<String>) {
+        self.common.retain(|id| !datacenters.contains(id));
+        self.of.values_mut().for_each(|of| of.retain(|id| !datacenters.contains(id)));
+    }
+
+    /// Takes these out; true when some were in.
+    pub(super) fn forgets(&mut self, datacenters: &BTreeSet<String>) -> bool {
+        let is_named = datacenters.iter().any(|id| self.name(id));
+        self.forget(datacenters);
+        is_named
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.common.is_empty() && self.of.values().all(BTreeSet::is_empty)
+    }
+}
+
+/// An order with every name resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "deed", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "as in `Order`")]
+pub enum Deed {
+    Switch {
+        to: BTreeSet<String>,
+        mode: SwitchMode,
+        whom: Whom,
+        from: Option<BTreeSet<String>>,
+        left: Left,
+    },
+    /// `home`: the data centre that was named, when it is the home of all services concerned.
+    ClearSwitch {
+        whom: Whom,
+        home: Option<String>,
+    },
+    Drain {
+        units: BTreeSet<Unit>,
+    },
+    Undrain {
+        units: BTreeSet<Unit>,
+    },
+    Force {
+        units: BTreeSet<Unit>,
+        to: Option<Forcing>,
+    },
+    Failback {
+        datacenters: BTreeSet<String>,
+        whom: Whom,
+    },
+    Weights {
+        values: Vec<(Unit, Option<u32>)>,
+    },
+    Ttl {
+        whom: Whom,
+        datacenters: Option<BTreeSet<String>>,
+        seconds: Option<u32>,
+    },
+    Freeze,
+    Unfreeze,
+    Gate {
+        is_open: bool,
+        role: Option<String>,
+    },
+    Undo {
+        revision: u64,
+    },
+    Expire {
+        revision: u64,
+    },
+}
+
+/// Who orders.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sender {
+    /// As authenticated: a token's id, a grant's actor, a user of the machine.
+    pub identity: String,
+    /// As claimed.
+    pub actor: String,
+    /// `viewer`, `operator`, `admin`; `meridian` for what it orders itself.
+    pub role: String,
+    /// Automation, which the gate may keep off.
+    #[serde(default)]
+    pub is_robot: bool,
+}
+
+impl Sender {
+    /// Meridian itself, when time is up.
+    pub fn meridian() -> Sender {
+        Sender { identity: "meridian".into(), actor: "meridian".into(), role: "meridian".into(), is_robot: false }
+    }
+
+    pub(super) fn is_same_as(&self, other: &Sender) -> bool {
+        (&self.identity, &self.actor) == (&other.identity, &other.actor)
+    }
+}
+
+/// An order as it comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What.
+    pub order: Order,
+    /// Who.
+    pub sender: Sender,
+    /// Why.
+    pub reason: String,
+    /// How long it stands; `None`: until it is taken back, or for a repetition: as it stands.
+    pub expires_in: Option<Duration>,
+    /// Rules that it overrides, each by name.
+    pub force: BTreeSet<Rule>,
+    /// Refuse unless this is the last order in force.
+    pub expected_revision: Option<u64>,
+}
+
+/// What stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "as in `Order`")]
+pub enum What {
+    Switch {
+        to: BTreeSet<String>,
+        mode: SwitchMode,
+        #[serde(default)]
+        whom: Whom,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<BTreeSet<String>>,
+        #[serde(default)]
+        left: Left,
+        /// For whom it was taken back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        except: Vec<Whom>,
+    },
+    /// What a preference had left when its time was over: it stays behind the others until failback.
+    Behind {
+        left: Left,
+        #[serde(default)]
+        whom: Whom,
+        #[serde(default)]
+        except: Vec<Whom>,
+    },
+    Out {
+        units: BTreeSet<Unit>,
+    },
+    Force {
+        units: BTreeSet<Unit>,
+        to: Forcing,
+    },
+    Weights {
+        values: Vec<(Unit, u32)>,
+    },
+    Ttl {
+        #[serde(default)]
+        whom: Whom,
+        datacenters: Option<BTreeSet<String>>,
+        seconds: u32,
+    },
+    Freeze,
+    /// Closed to robots of this role; `None`: of every role.
+    Gate {
+        role: Option<String>,
+    },
+}
+
+impl What {
+    /// As texts say it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            What::Switch { mode: SwitchMode::Prefer, .. } => "switch",
+            What::Switch { mode: SwitchMode::Pin, .. } => "pin",
+            What::Behind { .. } => "what an expired switch left",
+            What::Out { .. } => "drain",
+            What::Force { to: Forcing::Up, .. } => "force up",
+            What::Force { to: Forcing::Down, .. } => "force down",
+            What::Weights { .. } => "weights",
+            What::Ttl { .. } => "TTL",
+            What::Freeze => "freeze",
+            What::Gate { .. } => "closed gate",
+        }
+    }
+}
+
+/// A standing order: what, whose, why, since when, until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its place in the log of orders: also its identity.
+    pub revision: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub what: What,
+    /// Whose it is.
+    pub by: Sender,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// Since when.
+    #[serde(with = "time")]
+    pub created: SystemTime,
+    /// Until when.
+    #[serde(default, with = "time::option", skip_serializing_if = "Option::is_none")]
+    pub expires: Option<SystemTime>,
+    /// Rules that were overridden for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub forced: BTreeSet<Rule>,
+    /// The names by which its data centres were called: a reload must not give them another meaning.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub called: BTreeMap<String, BTreeSet<String>>,
+    /// Its time is over, and why it stands all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<String>,
+}
