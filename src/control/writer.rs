@@ -41,6 +41,9 @@ const EVERYWHERE_WITHIN: Duration = Duration::from_millis(10);
 /// wake once a second.
 pub(super) const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 
+/// A panic cut an event short: so long until everything is looked at again, if nothing happens before.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How often entry conditions and latches of one service are weighed against each other in one event: a tier that
 /// opens may end a latch, and what that changes may close another. Two turns settle whatever policies say; what a
 /// further one would change waits for the next event.
@@ -262,14 +265,17 @@ impl Control {
     pub(super) fn patience(&mut self, now: Now) -> Option<Duration> {
         let reclaim = (self.publisher.reclaim() > 0).then_some(RECLAIM_EVERY);
         let wake = self.next_wake().map(|at| at.since(now.moment));
-        reclaim.into_iter().chain(wake).min()
+        let again = self.is_behind.then_some(AGAIN_AFTER);
+        reclaim.into_iter().chain(wake).chain(again).min()
     }
 
     /// When time itself will change something: [`Event::Tick`] then.
     pub fn next_wake(&self) -> Option<Moment> {
         let paced = self.waiting.as_ref().map(|(at, _)| *at);
-        let (verdicts, latches, entries) =
-            (self.verdicts.next_wake(), self.latches.next_wake(), self.entries.next_wake());
+        // Latches and entries are weighed with what waits, not before.
+        let weighed = |wake: Option<Moment>| wake.map(|at| paced.map_or(at, |paced| at.max(paced)));
+        let (latches, entries) = (weighed(self.latches.next_wake()), weighed(self.entries.next_wake()));
+        let verdicts = self.verdicts.next_wake();
         let wakes = [paced, verdicts, latches, entries, self.lane.next_wake(self.waiting.is_some())];
         wakes.into_iter().flatten().min()
     }

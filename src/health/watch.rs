@@ -79,6 +79,8 @@ pub(super) struct Watch {
     floor: Moment,
     /// The doubtful probe for which a look around was asked for.
     looked_for: Option<Moment>,
+    /// What is merely unanswered hurries nothing until then.
+    calm_until: Moment,
     /// What people see.
     pub(super) stats: Stats,
 }
@@ -114,6 +116,7 @@ impl Watch {
             blind_since: None,
             floor: Moment::default(),
             looked_for: None,
+            calm_until: Moment::default(),
             stats: Stats::default(),
         }
     }
@@ -209,12 +212,24 @@ impl Watch {
         if self.is_up != Some(true) {
             return self.regular;
         }
-        match self.suspected() {
-            (count, ..) if count >= u32::from(self.check().fall) => self.regular,
-            (0, ..) | (_, None, _) => self.regular,
-            (1, Some(first), _) => self.regular.min(first + self.slow_mark()),
-            (_, Some(_), last) => self.regular.min(last + self.check().fast_interval),
-        }
+        let hurried = match self.suspected() {
+            (count, ..) if count >= u32::from(self.check().fall) => return self.regular,
+            (0, ..) | (_, None, _) => return self.regular,
+            (1, Some(first), _) => first + self.slow_mark(),
+            (_, Some(_), last) => last + self.check().fast_interval,
+        };
+        let calm_until = if self.failures == 0 { self.calm_until } else { Moment::default() };
+        self.regular.min(hurried.max(calm_until))
+    }
+
+    /// The next probe is early because one is unanswered; none has failed.
+    pub(super) fn is_guess(&self, now: Moment) -> bool {
+        self.is_up == Some(true) && self.failures == 0 && self.regular > now
+    }
+
+    /// Lets what is unanswered hurry nothing until then: whoever starts probes is late himself.
+    pub(super) fn calm(&mut self, until: Moment) {
+        self.calm_until = until;
     }
 
     /// When a look around is wanted, if nothing comes before.

@@ -1,6 +1,6 @@
 //! One turn: what is due by now.
 
-use super::super::schedule::{first_gap, gap, hash, part, spread};
+use super::super::schedule::{LATE, first_gap, gap, hash, part, spread};
 use super::super::sight::{Fall, Ruling};
 use super::*;
 use crate::model::{CheckSpec, ProbeHost};
@@ -70,6 +70,13 @@ impl Engine {
         if !is_look {
             // It may have become superfluous while it waited; or it belongs to an earlier life of the target.
             if !std::mem::take(&mut entry.is_due) || entry.watch.planned() > now {
+                self.reschedule(target);
+                return None;
+            }
+            // What is slow when we are slow may be we. Twice the probes would make us slower still, and more of them
+            // doubtful: so it is let time, unless a probe has failed.
+            if now.since(planned) > LATE && entry.watch.is_guess(now) {
+                entry.watch.calm(now + CheckSpec::SLOW_MARK_MAX);
                 self.reschedule(target);
                 return None;
             }

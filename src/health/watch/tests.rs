@@ -194,3 +194,21 @@ proptest! {
         prop_assert_eq!(run(&in_order), run(&shuffled));
     }
 }
+
+#[test]
+fn what_is_merely_unanswered_can_be_calmed_and_what_has_failed_cannot() {
+    let gap = Duration::from_secs(5);
+    let mut slow = watch(Some(State::Up), |_| ());
+    slow.start(at(0), 0, false, gap);
+    assert!(slow.is_guess(at(700)));
+    slow.calm(at(1200));
+    assert_eq!(slow.planned(), at(1200), "in place of 500 ms");
+    slow.done(0, outcome('-'));
+    assert!(!slow.is_guess(at(700)));
+    assert_eq!(slow.planned(), at(500), "it has failed: in a hurry");
+    let mut answered = watch(Some(State::Up), |_| ());
+    answered.start(at(0), 0, false, gap);
+    answered.calm(at(1200));
+    answered.done(0, outcome('+'));
+    assert_eq!(answered.planned(), at(5000), "and no sooner for having been slow");
+}
