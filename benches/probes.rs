@@ -189,31 +189,8 @@ fn check(certificate: Option<&Path>) -> CheckSpec {
         expiry_warning: Duration::ZERO,
         allow_expired: false,
     });
-    CheckSpec {
-        probe: Probe::Http(HttpProbe {
-            tls,
-            http2: false,
-            method: "GET".into(),
-            path: "/actuator/health".into(),
-            host: None,
-            headers: vec![],
-            status: vec![200..=299],
-            contains: None,
-            regex: None,
-            json: vec![("/status".into(), "\"UP\"".into())],
-            redirects: 0,
-        }),
-        host: None,
-        port: None,
-        interval: Duration::from_secs(5),
-        fast_interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(3),
-        max_response: Duration::from_secs(3),
-        fall: 3,
-        rise: 2,
-        fail_ratio: None,
-        silence_is_down: false,
-    }
+    let json = vec![("/status".into(), "\"UP\"".into())];
+    CheckSpec::of(Probe::Http(HttpProbe { tls, json, ..HttpProbe::get("/actuator/health") }))
 }
 
 fn measure(count: u64, holes: u64, is_secure: bool) -> io::Result<()> {

@@ -24,19 +24,7 @@ impl Resolve for Nobody {
 }
 
 fn check(probe: Probe, max_response: Duration, timeout: Duration) -> Arc<CheckSpec> {
-    Arc::new(CheckSpec {
-        probe,
-        host: None,
-        port: Some(443),
-        interval: Duration::from_secs(5),
-        fast_interval: Duration::from_secs(1),
-        timeout,
-        max_response,
-        fall: 3,
-        rise: 3,
-        fail_ratio: None,
-        silence_is_down: false,
-    })
+    Arc::new(CheckSpec { port: Some(443), timeout, max_response, ..CheckSpec::of(probe) })
 }
 
 fn tls() -> TlsParams {
@@ -54,15 +42,8 @@ fn actuator(tls: Option<TlsParams>, http2: bool) -> Probe {
     Probe::Http(HttpProbe {
         tls,
         http2,
-        method: "GET".into(),
-        path: "/actuator/health".into(),
-        host: None,
-        headers: vec![],
-        status: vec![200..=299],
-        contains: None,
-        regex: None,
         json: vec![("/status".into(), "\"UP\"".into())],
-        redirects: 0,
+        ..HttpProbe::get("/actuator/health")
     })
 }
 

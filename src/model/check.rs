@@ -148,6 +148,25 @@ pub struct HttpProbe {
     pub redirects: u8,
 }
 
+impl HttpProbe {
+    /// What a check that says nothing but a path asks: GET over HTTP/1.1 in the clear, good when the status is 2xx.
+    pub fn get(path: &str) -> HttpProbe {
+        HttpProbe {
+            tls: None,
+            http2: false,
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            host: None,
+            headers: Vec::new(),
+            status: vec![200..=299],
+            contains: None,
+            regex: None,
+            json: Vec::new(),
+            redirects: 0,
+        }
+    }
+}
+
 /// A TCP connection, and what is said over it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct TcpProbe {
@@ -343,6 +362,23 @@ impl CheckSpec {
     /// The shortest such mark.
     pub const SLOW_MARK_MIN: Duration = Duration::from_millis(100);
 
+    /// What is done by a check that says nothing but what is asked: the defaults of a policy file.
+    pub fn of(probe: Probe) -> CheckSpec {
+        CheckSpec {
+            probe,
+            host: None,
+            port: None,
+            interval: Duration::from_secs(5),
+            fast_interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(3),
+            max_response: Duration::from_secs(3),
+            fall: 3,
+            rise: 2,
+            fail_ratio: None,
+            silence_is_down: false,
+        }
+    }
+
     /// The longest time from a failure, in the worst phase of the schedule, to the verdict "down":
     /// `interval`, then the slow mark, then `fall - 2` fast intervals, then `timeout`.
     pub fn worst_case(&self) -> Duration {
@@ -487,19 +523,7 @@ mod tests {
 
     #[test]
     fn the_reference_check_notices_within_nine_and_a_half_seconds() {
-        let spec = |fall| CheckSpec {
-            probe: Probe::Icmp,
-            host: None,
-            port: None,
-            interval: Duration::from_secs(5),
-            fast_interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(3),
-            max_response: Duration::from_secs(3),
-            fall,
-            rise: 3,
-            fail_ratio: None,
-            silence_is_down: false,
-        };
+        let spec = |fall| CheckSpec { fall, ..CheckSpec::of(Probe::Icmp) };
         let worst = [1, 2, 3, 5].map(|fall| spec(fall).worst_case().as_millis());
         assert_eq!(worst, [8000, 8500, 9500, 11500]);
         let sum = [1, 2, 3, 5].map(|fall| WorstCase::of(&spec(fall)).to_string());

@@ -122,19 +122,7 @@ mod tests {
     }
 
     fn spec(probe: Probe) -> Arc<CheckSpec> {
-        Arc::new(CheckSpec {
-            probe,
-            host: None,
-            port: Some(8443),
-            interval: Duration::from_secs(5),
-            fast_interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(3),
-            max_response: Duration::from_secs(3),
-            fall: 3,
-            rise: 3,
-            fail_ratio: None,
-            silence_is_down: false,
-        })
+        Arc::new(CheckSpec { port: Some(8443), ..CheckSpec::of(probe) })
     }
 
     fn tls() -> TlsParams {
@@ -148,19 +136,7 @@ mod tests {
     }
 
     fn http(tls: Option<TlsParams>) -> HttpProbe {
-        HttpProbe {
-            tls,
-            http2: false,
-            method: "GET".into(),
-            path: "/actuator/health".into(),
-            host: None,
-            headers: vec![],
-            status: vec![200..=299],
-            contains: None,
-            regex: None,
-            json: vec![("/status".into(), "\"UP\"".into())],
-            redirects: 0,
-        }
+        HttpProbe { tls, json: vec![("/status".into(), "\"UP\"".into())], ..HttpProbe::get("/actuator/health") }
     }
 
     #[test]

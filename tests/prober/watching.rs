@@ -138,36 +138,15 @@ pub(crate) fn ms(ms: u64) -> Duration {
 /// An actuator's question, quick enough for a test to wait for.
 pub(crate) fn actuator() -> CheckSpec {
     let probe = Probe::Http(HttpProbe {
-        tls: None,
-        http2: false,
-        method: "GET".into(),
-        path: "/actuator/health".into(),
-        host: None,
-        headers: vec![],
-        status: vec![200..=299],
-        contains: None,
-        regex: None,
         json: vec![("/status".into(), "\"UP\"".into())],
-        redirects: 0,
+        ..HttpProbe::get("/actuator/health")
     });
     check(probe)
 }
 
 /// A busy machine must not make a good server look bad: time to answer is ample, and failures in a row are many.
 pub(crate) fn check(probe: Probe) -> CheckSpec {
-    CheckSpec {
-        probe,
-        host: None,
-        port: None,
-        interval: ms(200),
-        fast_interval: ms(100),
-        timeout: ms(3000),
-        max_response: ms(3000),
-        fall: 3,
-        rise: 2,
-        fail_ratio: None,
-        silence_is_down: false,
-    }
+    CheckSpec { interval: ms(200), fast_interval: ms(100), ..CheckSpec::of(probe) }
 }
 
 /// For those that are to time out.

@@ -7,8 +7,8 @@ use super::testing::{clean, codes, load, rendered};
 use crate::config::{SourceFile, load_policies};
 use crate::diag::Diagnostic;
 use crate::model::{
-    CheckExpr, CheckIx, CheckSpec, Comparison, DatacenterId, FailRatio, MinHealthy, Number, Origin, PolicySet, Probe,
-    ProbeHost, Protocol, Relation, Settings, TcpProbe, Verify,
+    CheckExpr, CheckIx, CheckSpec, Comparison, DatacenterId, FailRatio, HttpProbe, MinHealthy, Number, Origin,
+    PolicySet, Probe, ProbeHost, Protocol, Relation, Settings, TcpProbe, Verify,
 };
 
 /// A service that uses the check `c`.
@@ -37,14 +37,13 @@ fn refused(fields: &str) -> Vec<String> {
 
 #[test]
 fn left_alone_a_check_has_the_defaults_of_its_protocol() {
-    let spec = check("protocol: http");
+    let http = Probe::Http(HttpProbe::get("/"));
+    assert_eq!(check("protocol: http"), CheckSpec { port: Some(80), ..CheckSpec::of(http) });
+    assert_eq!(check("protocol: icmp"), CheckSpec::of(Probe::Icmp));
+    let of = CheckSpec::of(Probe::Icmp);
     let seconds = Duration::from_secs;
-    assert_eq!((spec.interval, spec.fast_interval, spec.timeout), (seconds(5), seconds(1), seconds(3)));
-    assert_eq!((spec.max_response, spec.fall, spec.rise), (seconds(3), 3, 2));
-    assert_eq!((spec.port, spec.host, spec.fail_ratio, spec.silence_is_down), (Some(80), None, None, false));
-    let Probe::Http(http) = spec.probe else { panic!() };
-    assert_eq!((http.method.as_str(), http.path.as_str(), http.status), ("GET", "/", vec![200..=299]));
-    assert!(http.tls.is_none() && !http.http2 && http.redirects == 0 && http.json.is_empty());
+    assert_eq!((of.interval, of.fast_interval, of.timeout), (seconds(5), seconds(1), seconds(3)));
+    assert_eq!((of.max_response, of.fall, of.rise), (seconds(3), 3, 2));
     let Probe::Tls(tls) = check("protocol: tls").probe else { panic!() };
     assert_eq!((tls.verify, tls.client, tls.expiry_warning), (Verify::System, None, seconds(14 * 86_400)));
     assert_eq!(check("protocol: tcp, port: 1").probe, Probe::Tcp(TcpProbe::default()));

@@ -56,19 +56,7 @@ pub(super) fn at(at_ms: u64) -> Moment {
 
 /// The reference file's check.
 pub(super) fn reference() -> CheckSpec {
-    CheckSpec {
-        probe: Probe::Tcp(TcpProbe::default()),
-        host: None,
-        port: None,
-        interval: ms(5000),
-        fast_interval: ms(1000),
-        timeout: ms(3000),
-        max_response: ms(3000),
-        fall: 3,
-        rise: 3,
-        fail_ratio: None,
-        silence_is_down: false,
-    }
+    CheckSpec { rise: 3, ..CheckSpec::of(Probe::Tcp(TcpProbe::default())) }
 }
 
 pub(super) fn dc(id: &str) -> DatacenterId {

@@ -136,17 +136,8 @@ mod tests {
 
     fn wants(json: &[(&str, &str)]) -> HttpProbe {
         HttpProbe {
-            tls: None,
-            http2: false,
-            method: "GET".into(),
-            path: "/".into(),
-            host: None,
-            headers: vec![],
-            status: vec![200..=299],
-            contains: None,
-            regex: None,
             json: json.iter().map(|&(pointer, value)| (pointer.into(), value.into())).collect(),
-            redirects: 0,
+            ..HttpProbe::get("/")
         }
     }
 

@@ -1,7 +1,5 @@
 //! Which probes a policy asks for.
 
-use std::time::Duration;
-
 use super::*;
 use crate::model::{
     AllDown, CheckExpr, CheckId, Comparison, Datacenter, DatacenterId, EndpointId, Entry, Failback, HttpProbe, Member,
@@ -10,19 +8,7 @@ use crate::model::{
 };
 
 fn check(probe: Probe, port: Option<u16>) -> CheckSpec {
-    CheckSpec {
-        probe,
-        host: None,
-        port,
-        interval: Duration::from_secs(5),
-        fast_interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(3),
-        max_response: Duration::from_secs(3),
-        fall: 3,
-        rise: 3,
-        fail_ratio: None,
-        silence_is_down: false,
-    }
+    CheckSpec { port, ..CheckSpec::of(probe) }
 }
 
 fn tcp(port: u16) -> CheckSpec {
@@ -30,19 +16,7 @@ fn tcp(port: u16) -> CheckSpec {
 }
 
 fn http(host: Option<&str>) -> CheckSpec {
-    let probe = HttpProbe {
-        tls: None,
-        http2: false,
-        method: "GET".into(),
-        path: "/".into(),
-        host: host.map(str::to_owned),
-        headers: Vec::new(),
-        status: vec![200..=299],
-        contains: None,
-        regex: None,
-        json: Vec::new(),
-        redirects: 0,
-    };
+    let probe = HttpProbe { host: host.map(str::to_owned), ..HttpProbe::get("/") };
     check(Probe::Http(probe), Some(80))
 }
 

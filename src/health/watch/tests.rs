@@ -10,19 +10,7 @@ fn at(at_ms: u64) -> Moment {
 }
 
 fn watch(remembered: Option<State>, edit: impl FnOnce(&mut CheckSpec)) -> Watch {
-    let mut check = CheckSpec {
-        probe: Probe::Tcp(TcpProbe::default()),
-        host: None,
-        port: None,
-        interval: Duration::from_secs(5),
-        fast_interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(3),
-        max_response: Duration::from_secs(3),
-        fall: 3,
-        rise: 2,
-        fail_ratio: None,
-        silence_is_down: false,
-    };
+    let mut check = CheckSpec::of(Probe::Tcp(TcpProbe::default()));
     edit(&mut check);
     let spec = TargetSpec {
         check: Arc::new(check),

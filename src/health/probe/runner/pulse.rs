@@ -107,20 +107,7 @@ mod tests {
     }
 
     fn check() -> Arc<CheckSpec> {
-        let second = Duration::from_secs(1);
-        Arc::new(CheckSpec {
-            probe: Probe::Tcp(TcpProbe::default()),
-            host: None,
-            port: None,
-            interval: second * 5,
-            fast_interval: second,
-            timeout: second * 3,
-            max_response: second,
-            fall: 3,
-            rise: 2,
-            fail_ratio: None,
-            silence_is_down: false,
-        })
+        Arc::new(CheckSpec { max_response: Duration::from_secs(1), ..CheckSpec::of(Probe::Tcp(TcpProbe::default())) })
     }
 
     fn bad(took_ms: u64) -> Outcome {

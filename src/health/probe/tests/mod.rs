@@ -48,37 +48,14 @@ fn context() -> Context {
 }
 
 fn target(probe: Probe, at: SocketAddr, timeout: Duration) -> TargetSpec {
-    let check = CheckSpec {
-        probe,
-        host: None,
-        port: None,
-        interval: AMPLE,
-        fast_interval: AMPLE,
-        timeout,
-        max_response: timeout,
-        fall: 3,
-        rise: 2,
-        fail_ratio: None,
-        silence_is_down: false,
-    };
+    let check =
+        CheckSpec { interval: AMPLE, fast_interval: AMPLE, timeout, max_response: timeout, ..CheckSpec::of(probe) };
     let (host, port) = (ProbeHost::Address(at.ip()), at.port());
     TargetSpec { check: Arc::new(check), host, port, service: "api.example".into(), query: "".into() }
 }
 
 fn http_probe() -> HttpProbe {
-    HttpProbe {
-        tls: None,
-        http2: false,
-        method: "GET".into(),
-        path: "/actuator/health".into(),
-        host: None,
-        headers: vec![],
-        status: vec![200..=299],
-        contains: None,
-        regex: None,
-        json: vec![],
-        redirects: 0,
-    }
+    HttpProbe::get("/actuator/health")
 }
 
 fn tls_params() -> TlsParams {
