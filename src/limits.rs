@@ -285,10 +285,6 @@ pub const PROBE_CERTIFICATES_MAX: usize = 1024;
 /// How long a certificate file is believed before a probe looks whether it has changed.
 pub const PROBE_FILES_RECHECK_S: u64 = 5;
 
-/// How long the system's certificate authorities are believed: reading them takes some ms, and they change
-/// with the system's packages.
-pub const PROBE_SYSTEM_TRUST_RECHECK_S: u64 = 600;
-
 /// Results of a target that are kept for people to look at.
 pub const PROBE_RESULTS_KEPT: usize = 32;
 
@@ -395,6 +391,9 @@ pub const REPORT_BATCH_MAX: usize = 10_000;
 
 /// The longest that a report may count without being renewed.
 pub const REPORT_TTL_MAX_S: u64 = 86_400;
+
+/// The same where this node probes, too: what an observer saw minutes ago must not outvote what is seen now.
+pub const REPORT_TTL_PROBED_MAX_S: u64 = 300;
 
 /// Events that may wait for control; more are refused, and whoever sent them is told. Health does not wait here:
 /// it is folded.
@@ -731,4 +730,4 @@ const _: () = assert!(API_REQUEST_S < API_CLOSE_S);
 const _: () = assert!(API_REQUEST_S < CLIENT_TIMEOUT_S);
 const _: () = assert!(API_CONNECTIONS_PER_CLIENT_MAX < API_CONNECTIONS_MAX);
 const _: () = assert!(API_BODY_LEN_MAX <= API_BATCH_LEN_MAX);
-const _: () = assert!(REPORT_TTL_DEFAULT_S <= REPORT_TTL_MAX_S);
+const _: () = assert!(REPORT_TTL_DEFAULT_S <= REPORT_TTL_PROBED_MAX_S && REPORT_TTL_PROBED_MAX_S <= REPORT_TTL_MAX_S);

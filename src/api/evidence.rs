@@ -1,6 +1,5 @@
 //! What probes and reporters say of an address, as answers show it.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ impl View {
     pub(super) fn checks(&self, service: &Service, key: AddressKey, is_full: bool) -> Vec<Value> {
         let checks = &self.table.base().policy().checks;
         let id = |check: CheckIx| checks[usize::from(check.0)].id.as_str();
-        let watched: BTreeSet<CheckIx> = service.endpoint(key.endpoint).health.checks().into_iter().collect();
+        let watched = service.checks_about(key.endpoint);
         let wall = SystemTime::now();
         let aimed = watched.into_iter().filter_map(|check| Some((check, self.status.target(key, check)?)));
         let (aimed, targets): (Vec<CheckIx>, Vec<TargetId>) = aimed.unzip();

@@ -13,6 +13,9 @@ pub trait Sightings: Send + Sync {
     /// The targets as they stand, each `None` when it is not probed (any more), or when there is no time to tell.
     fn reports(&self, targets: &[TargetId]) -> Vec<Option<TargetReport>>;
 
+    /// When a probe last began so late that what it finds comes too late; `None`: none has.
+    fn late_at(&self) -> Option<Moment>;
+
     /// What became of probes; `None`: there is no time to tell.
     fn numbers(&self) -> Option<Numbers>;
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -80,6 +80,9 @@ pub(super) fn time(at: SystemTime) -> Value {
 
 /// Services, latches and tiers that are named one by one where many could be meant.
 const SERVICES_NAMED: usize = 100;
+
+/// So long after a late probe, lateness is among what waits for a person.
+const LATE_IS_NEWS: Duration = Duration::from_secs(60);
 
 /// One thing that waits.
 fn item(
@@ -162,7 +165,16 @@ impl View {
     /// What waits for a person: first what has recovered, with the command that lets clients come back.
     pub(super) fn waiting(&self) -> Vec<Value> {
         let alarms = self.status.alarms.iter().map(|what| item(what, None, Vec::new(), None, None));
-        self.recovered().into_iter().chain(alarms).collect()
+        self.recovered().into_iter().chain(alarms).chain(self.lateness()).collect()
+    }
+
+    /// Probes that began late not long ago: then a fall is noticed late, too.
+    fn lateness(&self) -> Option<Value> {
+        let sightings = self.sightings.as_ref()?;
+        let is_recent = sightings.now().since(sightings.late_at()?) < LATE_IS_NEWS;
+        let what = "probes of this node begin late, so falls are noticed late: its processors are too busy, or \
+                    `health.concurrency` is too low";
+        is_recent.then(|| item(what, None, Vec::new(), None, None))
     }
 
     /// Data centres that clients could come back to, each once.

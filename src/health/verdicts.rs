@@ -283,7 +283,7 @@ impl Verdicts {
         self.settle(policy, touched, now)
     }
 
-    /// Takes in what others report; says how many were not taken: about what the policy does not name, or beyond
+    /// Takes in what others report: "unknown" takes back what its observer said before. Says how many were not taken: about what the policy does not name, or beyond
     /// [`limits::REPORTS_MAX`].
     pub fn report(
         &mut self,
@@ -299,8 +299,15 @@ impl Verdicts {
                 refused += 1;
                 continue;
             }
-            let expires = now + ttl.min(Duration::from_secs(limits::REPORT_TTL_MAX_S));
             touched.insert(address_of(&key));
+            if state == State::Unknown {
+                // Who does not know takes back what he said; so his silence later says nothing.
+                if let Some(old) = self.reports.remove(&key) {
+                    self.expiries.remove(&(old.expires, key));
+                }
+                continue;
+            }
+            let expires = now + ttl.min(Duration::from_secs(limits::REPORT_TTL_MAX_S));
             self.expiries.insert((expires, key.clone()));
             let old = self.reports.insert(key.clone(), KeptReport { state, detail, expires, is_silent: false });
             if let Some(old) = old.filter(|old| old.expires != expires) {

@@ -12,19 +12,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn check(id: &str, silence_is_down: bool) -> Check {
-    let spec = CheckSpec {
-        probe: Probe::Icmp,
-        host: None,
-        port: None,
-        interval: Duration::from_secs(5),
-        fast_interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(3),
-        max_response: Duration::from_secs(3),
-        fall: 3,
-        rise: 2,
-        fail_ratio: None,
-        silence_is_down,
-    };
+    let spec = CheckSpec { silence_is_down, ..CheckSpec::of(Probe::Icmp) };
     Check { id: CheckId::new(id).unwrap(), spec: Arc::new(spec), origin: Origin::file("t") }
 }
 
@@ -243,6 +231,19 @@ fn a_silent_reporter_is_unknown_unless_the_check_says_that_silence_is_down() {
     );
     world.say(11, "loader", 2, 1, Up);
     assert_eq!(world.verdict(0, 1), HELD);
+}
+
+#[test]
+fn who_takes_back_what_he_said_is_not_missed() {
+    let mut policy = policy(1);
+    policy.services[0].endpoints[1].health = CheckExpr::Check(CheckIx(2));
+    let mut world = World::new(policy);
+    world.say(0, "loader", 2, 1, Up);
+    world.say(1, "loader", 2, 1, Unknown);
+    world.tick(60);
+    assert_eq!(world.verdict(0, 1).state, Up, "the last that was known");
+    assert_eq!(world.verdicts.reports(ServiceIx(0)..ServiceIx(1)).count(), 0);
+    assert_eq!(world.verdicts.next_wake(), None);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::{
-    Check, CheckExpr, Datacenter, DatacenterIx, EndpointId, EndpointIx, Group, Method, Name, Network, Origin, Policy,
-    Pool, Region, RuleSet, ServiceIx, Site, Ttl, Weight,
+    Check, CheckExpr, CheckIx, Datacenter, DatacenterIx, EndpointId, EndpointIx, Group, Method, Name, Network, Node,
+    Origin, Policy, Pool, Region, RuleSet, ServiceIx, Site, Ttl, Weight,
 };
 
 /// What an endpoint answers with.
@@ -118,6 +118,30 @@ impl Service {
     /// Every endpoint with its index.
     pub fn endpoints(&self) -> impl Iterator<Item = (EndpointIx, &Endpoint)> {
         self.endpoints.iter().enumerate().map(|(at, endpoint)| (EndpointIx::from_at(at), endpoint))
+    }
+
+    /// The checks that anything about an endpoint depends on: its health, and whether a tier that it is in may be
+    /// entered.
+    pub fn checks_about(&self, endpoint: EndpointIx) -> BTreeSet<CheckIx> {
+        fn entries(pool: &Pool, endpoint: EndpointIx, checks: &mut BTreeSet<CheckIx>) {
+            for member in &pool.members {
+                let is_inside = match &member.node {
+                    Node::Endpoint(own) => *own == endpoint,
+                    Node::Pool(below) => {
+                        entries(below, endpoint, checks);
+                        below.endpoints().contains(&endpoint)
+                    }
+                };
+                if is_inside {
+                    checks.extend(&member.entry.when);
+                }
+            }
+        }
+        let mut checks: BTreeSet<CheckIx> = self.endpoint(endpoint).health.checks().into_iter().collect();
+        for pool in self.policy.all_routes().filter_map(|route| route.tiers.as_ref()) {
+            entries(pool, endpoint, &mut checks);
+        }
+        checks
     }
 
     /// What its location map is made from. With `nearest` the sites of a pool are those of its members'

@@ -86,9 +86,13 @@ fn a_token_for_some_services_orders_those_alone() {
     assert_eq!(told.problem(), (403, "forbidden".to_owned()), "it would concern a, too");
     let report = json!({ "state": "down", "service": "b.example.com" }).to_string();
     assert_eq!(house.send("PUT", "/api/health/dc1_beijing/live", &headers, Some(report)).status, 200);
+    let other = json!({ "state": "down", "service": "b.example.com", "observer": "hanoi" }).to_string();
+    let told = house.send("PUT", "/api/health/dc1_beijing/live", &headers, Some(other));
+    assert_eq!(told.problem(), (403, "forbidden".to_owned()), "one token is one observer");
     let body = house.send("GET", "/api/services/b.example.com", &headers[..1], None).json();
     let checks = &body["endpoints"][0]["addresses"][0]["checks"];
     assert_eq!((&checks[0]["observer"], &checks[0]["state"]), (&json!("ci"), &json!("down")), "{body}");
+    assert_eq!(checks.as_array().unwrap().len(), 1, "{body}");
 }
 
 #[test]

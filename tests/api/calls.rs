@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use meridian::demo::Mode;
-use meridian::model::State;
+use meridian::model::{Moment, State};
 use serde_json::{Value, json};
 
 use super::house::{House, POLICY, ailing, id};
@@ -167,6 +168,19 @@ fn status_says_first_what_waits_for_a_person() {
 }
 
 #[test]
+fn probes_that_begin_late_are_an_alarm_until_a_minute_after_the_last() {
+    // The test's probes know 60 s.
+    for (late_at, is_told) in [(None, false), (Some(0), false), (Some(1), true), (Some(60), true)] {
+        let house = House::open();
+        *house.seeing.late_at.lock().unwrap() = late_at.map(|s| Moment(Duration::from_secs(s)));
+        let body = house.get("/api/status").json();
+        let waiting = body["waiting"].as_array().unwrap();
+        assert_eq!((waiting.len(), &body["well"]), (usize::from(is_told), &json!(!is_told)), "{late_at:?}: {body}");
+        assert!(waiting.iter().all(|item| item["what"].as_str().unwrap().contains("begin late")), "{body}");
+    }
+}
+
+#[test]
 fn services_come_in_parts() {
     let house = House::open();
     let first = house.get("/api/services?limit=1").json();
@@ -264,6 +278,7 @@ fn a_report_is_for_every_service_that_has_the_endpoint_and_uses_the_check() {
         ("dc1_beijing/live", json!({}), "invalid-value"),
         ("dc1_beijing/live", json!({ "state": "sideways" }), "invalid-value"),
         ("dc1_beijing/live", json!({ "state": "up", "ttl": "2d" }), "invalid-value"),
+        ("dc1_beijing/live", json!({ "state": "up", "ttl": "6m" }), "invalid-value"),
         ("dc1_beijing/live", json!({ "state": "up", "ttl": 0 }), "invalid-value"),
         ("dc1_beijing/live", json!({ "state": "up", "observer": "gtm1" }), "invalid-value"),
         ("dc1_beijing/live", json!({ "state": "up", "address": "192.0.2.99" }), "invalid-value"),

@@ -72,6 +72,7 @@ fn base(paths: &Paths) -> Arc<Base> {
 #[derive(Debug, Default)]
 pub(crate) struct Seeing {
     pub(crate) reports: Mutex<BTreeMap<TargetId, TargetReport>>,
+    pub(crate) late_at: Mutex<Option<Moment>>,
     targets: Arc<Mutex<Vec<Target>>>,
 }
 
@@ -83,6 +84,10 @@ impl Sightings for Seeing {
     fn reports(&self, targets: &[TargetId]) -> Vec<Option<TargetReport>> {
         let reports = self.reports.lock().unwrap();
         targets.iter().map(|target| reports.get(target).cloned()).collect()
+    }
+
+    fn late_at(&self) -> Option<Moment> {
+        *self.late_at.lock().unwrap()
     }
 
     fn numbers(&self) -> Option<Numbers> {

@@ -17,8 +17,8 @@ use crate::api::problem::{Answer, Kind, Problem, nearest};
 use crate::api::route::{Field, Holds, REPORT};
 use crate::api::view::has_address;
 use crate::control::{Report, Reported};
-use crate::limits::{REPORT_BATCH_MAX, REPORT_TTL_DEFAULT_S, REPORT_TTL_MAX_S};
-use crate::model::{CheckId, CheckIx, EndpointId, EndpointIx, Name, Node, ObserverId, Pool, Service, ServiceIx, State};
+use crate::limits::{REPORT_BATCH_MAX, REPORT_TTL_DEFAULT_S, REPORT_TTL_MAX_S, REPORT_TTL_PROBED_MAX_S};
+use crate::model::{CheckId, CheckIx, EndpointId, Name, ObserverId, Probe, ServiceIx, State};
 
 /// Who saw it, when neither a token nor the report says.
 const UNNAMED: &str = "external";
@@ -129,14 +129,14 @@ fn report(
         None => return Err(invalid("state", "is missing: up, down or unknown")),
     };
     let ttl = fields.duration("ttl")?.unwrap_or(defaults.ttl);
-    if ttl.is_zero() || ttl > Duration::from_secs(REPORT_TTL_MAX_S) {
-        return Err(invalid("ttl", &format!("is more than 0 and at most {REPORT_TTL_MAX_S} s")));
-    }
-    let observer = match fields.text("observer")?.or_else(|| defaults.observer.clone()) {
-        Some(name) => name,
-        None if identity.is_authenticated && !identity.id.starts_with("uid:") => identity.id.clone(),
-        None => UNNAMED.to_owned(),
+    let ttl_max_s = match is_probed_here(view, check) {
+        true => REPORT_TTL_PROBED_MAX_S,
+        false => REPORT_TTL_MAX_S,
     };
+    if ttl.is_zero() || ttl > Duration::from_secs(ttl_max_s) {
+        return Err(invalid("ttl", &format!("is more than 0 and at most {ttl_max_s} s for this check")));
+    }
+    let observer = observer(identity, fields.text("observer")?.or_else(|| defaults.observer.clone()))?;
     if observer == view.node {
         return Err(invalid("observer", "is this node's own name: it sees for itself"));
     }
@@ -164,6 +164,30 @@ fn report(
     Ok((report, services))
 }
 
+/// A second opinion on what this node sees for itself must be fresh.
+fn is_probed_here(view: &View, check: &str) -> bool {
+    let check = view.table.base().policy().checks.iter().find(|other| other.id.as_str() == check);
+    check.is_some_and(|check| check.spec.probe != Probe::External)
+}
+
+/// Who saw it. Who proves who he is, is one observer: else one token could be the two that confirm each other. The
+/// users of this machine, and who comes without a name, say it themselves.
+fn observer(identity: &Identity, claimed: Option<String>) -> Result<String, Problem> {
+    let is_bound = identity.is_authenticated && !identity.id.starts_with("uid:");
+    match claimed {
+        Some(name) if is_bound && name != identity.id => {
+            let detail = format!(
+                "{id} reports as the observer {id}, not as {name:?}: give each observer a token of its name",
+                id = identity.id
+            );
+            Err(Problem::new(Kind::Forbidden, detail))
+        }
+        Some(name) => Ok(name),
+        None if is_bound => Ok(identity.id.clone()),
+        None => Ok(UNNAMED.to_owned()),
+    }
+}
+
 /// The services that a report is about; at least one.
 fn concerned(
     view: &View,
@@ -186,7 +210,7 @@ fn concerned(
             continue;
         };
         has_endpoint = true;
-        let checks = checks_of(service, endpoint_ix);
+        let checks = service.checks_about(endpoint_ix);
         checks_there.extend(checks.iter().map(id));
         let is_used = checks.iter().any(|used| id(used) == check);
         if is_used && address.is_none_or(|address| has_address(&this.data, address)) {
@@ -220,29 +244,4 @@ fn unknown_endpoint(view: &View, endpoint: &str) -> Problem {
         }
         None => problem,
     }
-}
-
-/// The checks that anything about an endpoint depends on: its health, and the entry of tiers that it is in.
-fn checks_of(service: &Service, endpoint: EndpointIx) -> BTreeSet<CheckIx> {
-    fn entries(pool: &Pool, endpoint: EndpointIx, checks: &mut BTreeSet<CheckIx>) {
-        for member in &pool.members {
-            let is_inside = match &member.node {
-                Node::Endpoint(own) => *own == endpoint,
-                Node::Pool(below) => {
-                    entries(below, endpoint, checks);
-                    below.endpoints().contains(&endpoint)
-                }
-            };
-            if is_inside {
-                checks.extend(&member.entry.when);
-            }
-        }
-    }
-    let mut checks: BTreeSet<CheckIx> = service.endpoint(endpoint).health.checks().into_iter().collect();
-    for route in service.policy.all_routes() {
-        if let Some(pool) = &route.tiers {
-            entries(pool, endpoint, &mut checks);
-        }
-    }
-    checks
 }

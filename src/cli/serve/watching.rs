@@ -148,6 +148,10 @@ impl Sightings for Sight {
         self.prober.reports(targets)
     }
 
+    fn late_at(&self) -> Option<Moment> {
+        self.prober.counters().late_at
+    }
+
     fn numbers(&self) -> Option<Numbers> {
         self.prober.numbers()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::health::Outcome;
-use crate::model::{CheckSpec, DatacenterId, State};
+use crate::model::{CheckSpec, DatacenterId, Moment, State};
 
 /// Of what a [`Tally`] is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub struct ProberCounters {
     pub late: u64,
     /// The latest of all.
     pub lateness_max: Duration,
+    /// When one last began so late.
+    pub late_at: Option<Moment>,
     /// Probes given up because no result came, of the engine that runs now.
     pub lost: u64,
     /// Probes that did not keep their time limit.

@@ -54,6 +54,7 @@ pub(super) struct Kept {
     lateness: Spans,
     started: u64,
     late: u64,
+    late_at: Option<Moment>,
     restarts: u64,
 }
 
@@ -156,6 +157,7 @@ impl Work {
             self.kept.lateness.add(lateness);
             let is_late = lateness > LATE;
             self.kept.late += u64::from(is_late);
+            self.kept.late_at = if is_late { Some(started) } else { self.kept.late_at };
             if let Some(at) = self.kept.group_of.get(&target) {
                 let tally = &mut self.kept.groups[*at].1;
                 tally.late += u64::from(is_late);
@@ -255,6 +257,7 @@ impl Work {
             started: self.kept.started,
             late: self.kept.late,
             lateness_max: self.kept.lateness.max,
+            late_at: self.kept.late_at,
             lost: of_engine.lost,
             overran: self.sky.overran.load(Ordering::Relaxed),
             panicked: self.sky.panicked.load(Ordering::Relaxed) + (self.panics)(),
