@@ -18,9 +18,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use meridian::answer::answer;
+use meridian::answer::answer_tallying;
 use meridian::limits::UDP_RESPONSE_LEN_MAX;
-use meridian::table::RoutingTable;
+use meridian::model::Moment;
+use meridian::table::{Publisher, Reader};
 use world::{Ask, CASES, Case};
 
 /// Asks the program to be the one that is measured.
@@ -38,10 +39,11 @@ fn main() -> ExitCode {
     let wanted = arguments.iter().find(|argument| !argument.starts_with("--")).map_or("", String::as_str);
     let cases = || CASES.iter().filter(|case| case.name.contains(wanted));
     if arguments.first().is_some_and(|first| first == MEASURED) {
-        let table = world::table();
+        let publisher = Publisher::new(world::table());
+        let mut reader = publisher.subscription().reader().expect("the first reader");
         for case in cases() {
-            case.check(&table);
-            measured(&table, &case.asks(QUERIES));
+            case.check(&publisher.current());
+            measured(&mut reader, &case.asks(QUERIES));
         }
         return ExitCode::SUCCESS;
     }
@@ -59,12 +61,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is counted: the answers, and some ten instructions of the loop for each.
+/// What is counted: the answers with their tallies, and some ten instructions of the loop for each.
 #[inline(never)]
-fn measured(table: &RoutingTable, asks: &[Ask]) {
+fn measured(reader: &mut Reader, asks: &[Ask]) {
     let mut out = [0; UDP_RESPONSE_LEN_MAX];
+    let (table, mut tallier) = reader.answering(Moment::default(), asks.len());
     for ask in asks {
-        black_box(answer(&ask.query, &ask.asked, table, &mut out));
+        black_box(answer_tallying(&ask.query, &ask.asked, table, &mut tallier, &mut out));
     }
 }
 

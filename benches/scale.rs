@@ -9,21 +9,25 @@
 
 mod world;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meridian::config;
 use meridian::control::{Paths, load};
 use meridian::geo::{Atlas, Database};
-use meridian::model::{DatacenterIx, Facts, Forced, Generation, Settings};
+use meridian::model::{
+    DatacenterIx, Facts, Forced, Generation, Latch, Override, OverrideKind, RegionIx, Revision, Scope, ServiceIx,
+    Settings,
+};
 use meridian::table::{Base, RoutingTable};
 
-/// Tables compiled anew, each with other facts.
+/// Changes of each kind that are timed.
 const CHANGES: usize = 10;
 
 /// Endpoints of each service, each in a data centre of its own.
@@ -84,12 +88,49 @@ fn services(count: usize, rule_sets: usize) -> io::Result<()> {
     say("location maps", format_args!("{maps} of {} MB in all", octets / 1_000_000));
     let table = time("compile", || RoutingTable::compile(&base, Arc::new(Facts::all_up()), Generation(1)));
     say("compiled part", format_args!("{} MB", table.chunk_memory() / 1_000_000));
-    for change in 0..CHANGES {
+    let all: BTreeSet<ServiceIx> = (0..count).map(ServiceIx::from_at).collect();
+    let one = BTreeSet::from([ServiceIx::from_at(count / 2)]);
+    let down = |change: usize| {
         let mut facts = Facts::all_up();
         facts.forced_datacenters.insert(DatacenterIx::from_at(change % ENDPOINTS), Forced::Down);
-        time("compile, one data centre down", || {
-            RoutingTable::compile(&base, Arc::new(facts), Generation(2 + change as u64))
-        });
+        facts
+    };
+    let switched = |change: usize| {
+        let to = BTreeSet::from([DatacenterIx::from_at(change % ENDPOINTS)]);
+        let kind = OverrideKind::Prefer { to, from: None, yielded: false, left: BTreeSet::new() };
+        let order = Override {
+            kind,
+            scope: Scope::all(),
+            revision: Revision(change as u64 + 1),
+            actor: String::new(),
+            reason: String::new(),
+            expires_at: None,
+        };
+        Facts { overrides: vec![order], ..Facts::all_up() }
+    };
+    let latched = |change: usize| {
+        let datacenter = DatacenterIx::from_at(change % ENDPOINTS);
+        let region = |at: usize| BTreeSet::from([Some(RegionIx(u16::try_from(at).expect("few regions")))]);
+        let latch = |at| Latch { datacenter, scope: Scope { services: Some(all.clone()), regions: Some(region(at)) } };
+        Facts { latches: (0..world::REGIONS.len()).map(latch).collect(), ..Facts::all_up() }
+    };
+    type Change<'a> = (&'a str, &'a BTreeSet<ServiceIx>, &'a dyn Fn(usize) -> Facts);
+    let changes: [Change<'_>; 4] = [
+        ("recompile, one data centre down", &all, &down),
+        ("recompile, one data centre left by everyone", &all, &latched),
+        ("recompile, a switch of everything", &all, &switched),
+        ("recompile, a switch of one service", &one, &switched),
+    ];
+    for (what, touched, facts) in changes {
+        let recompiled = |change: usize| {
+            let facts = Arc::new(facts(change));
+            let began = Instant::now();
+            drop(table.recompile(facts, touched, Generation(2)));
+            began.elapsed()
+        };
+        let mut times: Vec<Duration> = (0..CHANGES).map(recompiled).collect();
+        times.sort_unstable();
+        say(what, format_args!("median {:.1?}, {:.1?} to {:.1?}", times[CHANGES / 2], times[0], times[CHANGES - 1]));
     }
     say("resident with two tables", format_args!("{} MB", memory_mb("VmRSS")));
     drop(table);

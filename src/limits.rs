@@ -69,7 +69,7 @@ pub const ENDPOINTS_MAX: usize = 256;
 pub const SERVICES_MAX: usize = 200_000;
 
 /// Services in one chunk of a routing table: what a health transition recompiles.
-pub const CHUNK_SERVICES: usize = 256;
+pub const CHUNK_SERVICES: usize = 64;
 
 /// Octets of records that one service may come to, over all its regions and whatever is up: a chunk's
 /// records are addressed with 32 bits, and a change of health renders them anew.
@@ -460,14 +460,20 @@ pub const IDEMPOTENCY_LEN_MAX: usize = 4 << 20;
 /// How long an answered request is remembered.
 pub const IDEMPOTENCY_KEPT_S: u64 = 86_400;
 
-/// Octets of an idempotency key.
+/// Octets of an idempotency key, as a request gives it.
 pub const IDEMPOTENCY_KEY_LEN_MAX: usize = 256;
+
+/// The same under the identity that sent it.
+pub const IDEMPOTENCY_SCOPED_LEN_MAX: usize = IDEMPOTENCY_KEY_LEN_MAX + API_TEXT_LEN_MAX + 1;
 
 /// Generations that are reserved at once, so that a restart never repeats one: days of constant change.
 pub const GENERATIONS_RESERVED: u64 = 1_000_000;
 
 /// How long an order may be in the journal's hands. With [`STORE_VOID_GRACE_MS`] it is answered within 5 s.
 pub const STORE_ORDER_MS: u64 = 3_000;
+
+/// Every order is answered within 5 s (INTERFACE), whatever the disk does: after so long without its word.
+pub const ORDER_ANSWER_MS: u64 = 4_500;
 
 /// How long the refusal of an order may wait, after its time is up, for what takes it back to be written.
 pub const STORE_VOID_GRACE_MS: u64 = 1_000;
@@ -492,6 +498,15 @@ pub const KEPT_FILE_LEN_MAX: u64 = 64 << 20;
 
 /// Entries of the audit log in one answer.
 pub const HISTORY_ENTRIES_MAX: usize = 10_000;
+
+/// Octets of the log that make one answer, but for its last entry.
+pub const HISTORY_LEN_MAX: usize = 4 << 20;
+
+/// Files of the log that are read for one answer: it then says where to go on.
+pub const HISTORY_FILES_MAX: usize = 2;
+
+/// Files of the log whose lines are all older by so much than what is asked for are not read: clocks are set back.
+pub const HISTORY_CLOCK_SLACK_S: u64 = 3_600;
 
 /// The longest delay that a policy may ask for (`after`, `failback`): a week, as for [`TTL_MAX_S`].
 pub const DELAY_MAX_MS: u64 = 604_800_000;
@@ -581,6 +596,22 @@ pub const CERTIFICATE_FILE_LEN_MAX: u64 = 1 << 20;
 /// Worker threads.
 pub const WORKERS_MAX: usize = 256;
 
+/// Recent queries that each reader of tables keeps: 256 kB. With [`RECENT_QUERY_EVERY_MS`] more than a minute.
+pub const RECENT_QUERIES: usize = 8_192;
+
+/// How often a reader may keep a query, on average: every one up to 125 a second, and at full load a ring that spans
+/// 65 s.
+pub const RECENT_QUERY_EVERY_MS: u64 = 8;
+
+/// Recent queries that the impact of an order is judged by: to half a percent, in less than a millisecond.
+pub const RECENT_QUERIES_JUDGED: usize = 8_192;
+
+/// Queries longer ago say little about those to come.
+pub const RECENT_QUERIES_S: u64 = 900;
+
+/// Sets of files, read one after the other, whose sampled queries are still told apart.
+pub const RECENT_BASES_MAX: usize = 4;
+
 /// Listening addresses.
 pub const LISTENERS_MAX: usize = 256;
 
@@ -590,6 +621,36 @@ pub const NSID_LEN_MAX: usize = 64;
 /// Series of one metric on the page that is scraped: what a Prometheus server takes from one target without
 /// a word. With more endpoints their data centres' numbers remain.
 pub const METRIC_SERIES_MAX: usize = 10_000;
+
+/// Things that happened, that a follower who was away for a while finds: minutes of a storm, days of an ordinary life.
+pub const EVENTS_KEPT: usize = 4_096;
+
+/// Characters of an event's sentence: what is refused may name many, and [`EVENTS_KEPT`] are kept.
+pub const EVENT_TEXT_LEN_MAX: usize = 2_048;
+
+/// Followers at once: a few dashboards and watchers; each holds a connection of the API.
+pub const EVENT_STREAMS_MAX: usize = 24;
+
+/// Events that are written to a follower at once.
+pub const EVENTS_AT_ONCE_MAX: usize = 64;
+
+/// Such pieces that wait for one follower; what is behind them waits in the ring, for all.
+pub const EVENTS_WAITING_MAX: usize = 4;
+
+/// Between two signs of life on a quiet stream: proxies give up after 30 to 60 s.
+pub const EVENTS_HEARTBEAT_S: u64 = 10;
+
+/// How long a refused order waits for somebody to look, unless an order that was carried out says that somebody has.
+pub const REFUSAL_SHOWN_S: u64 = 3_600;
+
+/// Refused orders that are shown so.
+pub const REFUSALS_SHOWN_MAX: usize = 5;
+
+/// Entries of the audit log in one answer of the API, and the number when none is asked for.
+pub const API_HISTORY_MAX: usize = 1_000;
+
+/// The audit log is read by as many at once: each may be held up by a disk.
+pub const API_HISTORY_READERS_MAX: usize = 2;
 
 /// Open connections of the API, in all: people, dashboards and automation, not clients.
 pub const API_CONNECTIONS_MAX: usize = 256;
@@ -606,6 +667,15 @@ pub const API_WRITE_S: u64 = 5;
 /// How long a request may take, from its header to the beginning of its answer: INTERFACE promises an order's
 /// outcome within it.
 pub const API_REQUEST_S: u64 = 5;
+
+/// How long `?wait=expired` waits unless it says otherwise: a few answer TTLs.
+pub const API_WAIT_S: u64 = 60;
+
+/// The longest that it may ask for: proxies and load balancers cut off what is silent for longer.
+pub const API_WAIT_MAX_S: u64 = 300;
+
+/// Requests that wait at once; each holds one of [`API_CONNECTIONS_MAX`].
+pub const API_WAITING_MAX: usize = 64;
 
 /// How much of that the body may take to arrive.
 pub const API_BODY_S: u64 = 3;
@@ -640,6 +710,12 @@ pub const TOKENS_MAX: usize = 10_000;
 /// Clients whose failed attempts are remembered.
 pub const API_FAILURES_KEPT: usize = 4_096;
 
+/// A reload that has been reading files for so long is alarmed: ten thousand services take a few seconds.
+pub const RELOAD_SLOW_MS: u64 = 30_000;
+
+/// Reloads that wait for one that is still reading files; the next reading answers all of them.
+pub const RELOADS_WAITING_MAX: usize = 64;
+
 /// Orders that wait while another is in the journal's hands: far more than are answered in time.
 pub const ORDERS_QUEUED_MAX: usize = 256;
 
@@ -655,11 +731,39 @@ pub const STANDING_ORDERS_MAX: usize = 2_000;
 /// Services that one order may name; all of them it names by naming none.
 pub const ORDER_SERVICES_MAX: usize = 2_000;
 
+/// How long an order may say that it stands: beyond it an expiry is a slip, and times end.
+pub const EXPIRES_IN_MAX_S: u64 = 10 * 365 * 86_400;
+
+/// Octets of each list (services, changes, warnings …) in an answer that is kept for a repetition. With them all it is
+/// below 10 KiB: [`IDEMPOTENCY_LEN_MAX`] holds four hundred such, and thousands of ordinary ones.
+pub const ANSWER_LIST_LEN_MAX: usize = 1536;
+
+/// Octets of what an order came to, beyond which the journal has it in the order's own words alone.
+pub const DEED_LEN_MAX: usize = JOURNAL_LINE_LEN_MAX / 16;
+
+/// Services by name up to which a switch of the last minutes that was taken back is remembered; beyond, it counts as one
+/// of all services.
+pub const RECENT_NAMES_MAX: usize = 64;
+
+/// Orders whose ending of latches is known until the latches themselves are stored.
+pub const RELEASES_KEPT: usize = 64;
+
+/// Services that a failback left out, up to which it is remembered.
+pub const RELEASE_EXCEPTIONS_MAX: usize = 1_000;
+
 /// Orders that can be undone.
 pub const ORDERS_PAST_KEPT: usize = 32;
 
-/// Octets of what an order changed, beyond which it can not be undone: half a line of the journal.
-pub const ORDER_PAST_LEN_MAX: usize = JOURNAL_LINE_LEN_MAX / 4;
+/// Octets of what an order changed, beyond which it can not be undone. An order's line has the names of its services up
+/// to three times (as they were said, as they stand, and of what stood before), each time in a request's body's length.
+pub const ORDER_PAST_LEN_MAX: usize = 80 << 10;
+
+/// Octets of all that the book has in the store. Beyond it nothing more may stand; what is left up to
+/// [`STANDING_LEN_MAX`] is for taking back.
+pub const BOOK_LEN_MAX: usize = STANDING_LEN_MAX - (256 << 10);
+
+/// Octets of what services left in their own way; see [`LEFT_SERVICES_MAX`].
+pub const LEFT_LEN_MAX: usize = 48 << 10;
 
 /// How long after a switch another actor may not order another data centre.
 pub const CONTENDED_S: u64 = 300;
@@ -670,11 +774,14 @@ pub const RECENT_SWITCHES_MAX: usize = 64;
 /// How long a pin may stand.
 pub const PIN_MAX_S: u64 = 86_400;
 
-/// Services that a switch left in their own way, which are told apart; beyond it they count as the others do.
+/// Services that a switch left in their own way, which are told apart; beyond it all count as having left all of it.
 pub const LEFT_SERVICES_MAX: usize = 1_000;
 
 /// Changes that the impact of an order lists one by one.
 pub const IMPACT_CHANGES_MAX: usize = 1_000;
+
+/// Changes of one kind that a comparison of files lists; the others are counted.
+pub const DIFF_LISTED_MAX: usize = 1_000;
 
 /// Names in one warning.
 pub const WARNING_NAMES_MAX: usize = 10;
@@ -685,11 +792,23 @@ pub const CLOCK_JUMP_S: u64 = 60;
 /// Characters of a reason, an actor or a detail that a request may give.
 pub const API_TEXT_LEN_MAX: usize = 1_024;
 
+/// The longest that an order may stand when it says how long: ten years. What is meant for ever says nothing.
+pub const ORDER_EXPIRY_MAX_S: u64 = 10 * 365 * 86_400;
+
 /// How long an outside report counts when it says nothing of it.
 pub const REPORT_TTL_DEFAULT_S: u64 = 30;
 
 /// Octets of an answer that a client command reads.
 pub const CLIENT_BODY_LEN_MAX: usize = 64 << 20;
+
+/// How long a client command tries to reach a server with an order: it may be starting.
+pub const CLIENT_REACH_S: u64 = 3;
+
+/// How long an order that was sent, and of which nothing is known, is sent again, under the same key.
+pub const CLIENT_RETRY_S: u64 = 20;
+
+/// The longest pause between two attempts.
+pub const CLIENT_PAUSE_MAX_MS: u64 = 2_000;
 
 /// How long a client command waits for a server: more than [`API_REQUEST_S`], so that its word is heard.
 pub const CLIENT_TIMEOUT_S: u64 = 8;
@@ -709,6 +828,8 @@ const _: () = assert!(STREAM_READ_LEN >= UDP_RESPONSE_LEN_MIN && STREAM_READ_LEN
 const _: () = assert!(STREAM_CONNECTIONS_PER_CLIENT_MAX < STREAM_CONNECTIONS_MAX);
 const _: () = assert!(STREAM_IDLE_CROWDED_S <= STREAM_IDLE_S);
 const _: () = assert!(STREAM_THREADS_MAX < WORKERS_MAX);
+const _: () = assert!(RECENT_QUERIES.is_multiple_of(128));
+const _: () = assert!(RECENT_QUERIES as u64 * RECENT_QUERY_EVERY_MS > 60_000);
 const _: () = assert!(RESOLVED_TTL_MIN_S <= RESOLVED_NEGATIVE_S && RESOLVED_NEGATIVE_S < RESOLVER_FAILING_S);
 const _: () = assert!(RESOLVED_TTL_MAX_S < RESOLVED_STALE_S);
 const _: () = assert!(RESOLVE_PATIENCE_MS < RESOLVE_ATTEMPT_MS && RESOLVE_ATTEMPT_MS < RESOLVE_TIMEOUT_MS);
@@ -721,13 +842,19 @@ const _: () = assert!(
     (STANDING_LEN_MAX + IDEMPOTENCY_LEN_MAX) as u64 + JOURNAL_ORDERS_RESERVED * JOURNAL_ORDER_LEN + JOURNAL_VOID_LEN
         < JOURNAL_SEGMENT_LEN
 );
+const _: () = assert!(2 * API_BODY_LEN_MAX + ORDER_PAST_LEN_MAX + 8 * ANSWER_LIST_LEN_MAX < JOURNAL_LINE_LEN_MAX);
 const _: () = assert!(JOURNAL_LINE_LEN_MAX <= JOURNAL_BATCH_LEN_MAX);
 const _: () = assert!(JOURNAL_BATCH_ORDERS_MAX as u64 * 21 + 1024 <= JOURNAL_VOID_LEN);
-const _: () = assert!(STORE_ORDER_MS + STORE_VOID_GRACE_MS < 5_000);
+const _: () = assert!(STORE_ORDER_MS + STORE_VOID_GRACE_MS < ORDER_ANSWER_MS);
+const _: () = assert!(ORDER_ANSWER_MS < API_REQUEST_S * 1_000);
 
 const _: () = assert!(API_BODY_S < API_REQUEST_S);
 const _: () = assert!(API_REQUEST_S < API_CLOSE_S);
+const _: () = assert!(API_WAIT_S <= API_WAIT_MAX_S && API_WAITING_MAX < API_CONNECTIONS_MAX);
 const _: () = assert!(API_REQUEST_S < CLIENT_TIMEOUT_S);
+const _: () = assert!(CLIENT_TIMEOUT_S < CLIENT_RETRY_S && CLIENT_REACH_S < CLIENT_RETRY_S);
+const _: () = assert!(EVENT_STREAMS_MAX < API_CONNECTIONS_PER_CLIENT_MAX);
+const _: () = assert!(API_HISTORY_MAX <= HISTORY_ENTRIES_MAX && HISTORY_LEN_MAX < CLIENT_BODY_LEN_MAX);
 const _: () = assert!(API_CONNECTIONS_PER_CLIENT_MAX < API_CONNECTIONS_MAX);
 const _: () = assert!(API_BODY_LEN_MAX <= API_BATCH_LEN_MAX);
 const _: () = assert!(REPORT_TTL_DEFAULT_S <= REPORT_TTL_PROBED_MAX_S && REPORT_TTL_PROBED_MAX_S <= REPORT_TTL_MAX_S);

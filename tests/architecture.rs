@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("geo", &["limits", "model", "diag"]),
     ("steer", &["limits", "model"]),
     ("health", &["limits", "model", "sys"]),
-    ("zone", &["limits", "model", "diag", "wire"]),
+    ("zone", &["limits", "model", "sys", "diag", "wire"]),
     ("table", &["limits", "model", "diag", "wire", "geo", "steer", "health", "zone"]),
     ("answer", &["limits", "model", "wire", "steer", "zone", "table"]),
     ("telemetry", &["limits", "model"]),

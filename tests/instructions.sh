@@ -13,7 +13,7 @@ if ! command -v valgrind >/dev/null; then
 fi
 root=$PWD
 crate=$root/target/instructions
-rooms=(limits model diag wire geo steer zone table answer)
+rooms=(limits model diag sys wire geo steer zone table answer)
 mkdir -p "$crate/answering"
 
 # Sections of Cargo.toml by their names.

@@ -56,3 +56,18 @@ fn a_data_centre_is_down_only_if_probe_and_request_rate_say_so() {
         }
     }
 }
+
+#[test]
+fn the_configuration_of_the_examples_is_without_findings() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/meridian.yaml");
+    let (server, found) = config::load_server(&SourceFile::new("meridian.yaml", fs::read(file).unwrap()));
+    assert!(found.is_empty(), "{found:#?}");
+    let [first, others @ ..] = server.api.anonymous.as_slice() else { panic!("no grants") };
+    let [order] = first.calls.as_slice() else { panic!("{first:?}") };
+    assert_eq!(
+        (order.method.as_str(), order.path.as_str()),
+        ("PUT", "/api/switch"),
+        "the one order without credentials"
+    );
+    assert!(others.iter().flat_map(|grant| &grant.calls).all(|call| call.method == "GET"));
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves that Meridian does what it says: every test, from wherever it is called.
 #
-# Some tests ask real peers (NSD, Knot DNS, nginx) or use real tools (dig, kdig, ip, valgrind). As root on Debian they are
+# Some tests ask real peers (NSD, Knot DNS, nginx) or use real tools (dig, kdig, curl, jq, ip, valgrind). As root on Debian they are
 # installed when they are missing; elsewhere they are named, and tests that need them say so.
 #
 # Builds go to the usual target/ with the usual profile, so nothing is built twice. Arguments are handed to
@@ -11,7 +11,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 exec </dev/null
 
 # Each tool and the package that brings it.
-tools=(nsd:nsd knotd:knot kdig:knot-dnsutils dig:bind9-dnsutils nginx:nginx-light ip:iproute2 valgrind:valgrind)
+tools=(nsd:nsd knotd:knot kdig:knot-dnsutils dig:bind9-dnsutils nginx:nginx-light ip:iproute2 valgrind:valgrind
+    curl:curl jq:jq shellcheck:shellcheck mkfs.ext4:e2fsprogs unshare:util-linux)
 
 # Daemons live in sbin, which not everybody has in the path.
 export PATH="$PATH:/usr/sbin:/sbin"

@@ -6,7 +6,8 @@
 //!                                                        └▶ nothing, cut ─┘
 //! ```
 //!
-//! [`answer`] is a pure function of the query, of who asked and how, of one table, and of one random number.
+//! [`answer`] is a pure function of the query, of who asked and how, of one table, and of one random number;
+//! [`answer_tallying`] tells somebody besides which endpoints the reply names.
 //! UDP workers, stream listeners, `explain`, policy tests and benchmarks all call it.
 //!
 //! # Invariants
@@ -30,7 +31,7 @@ use ipnet::IpNet;
 
 use crate::limits::MESSAGE_LEN_MAX;
 use crate::model::Settings;
-use crate::table::RoutingTable;
+use crate::table::{RoutingTable, Tallier, Tally};
 use crate::wire::types::{class, rcode};
 use crate::wire::{Ecs, OptReply, Query, Reject, Writer};
 
@@ -65,9 +66,31 @@ pub enum Outcome {
     Drop,
 }
 
-/// Answers one query. `out` should hold [`crate::limits::MESSAGE_LEN_MAX`] octets for stream transports and
-/// [`crate::limits::UDP_RESPONSE_LEN_MAX`] for UDP; a shorter one bounds the reply.
+/// [`answer_tallying`] where nobody tallies: previews, tests.
 pub fn answer(message: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]) -> Outcome {
+    answer_with(message, asked, table, &mut (), out)
+}
+
+/// Answers one query. `tally` learns which endpoints of services the reply names. `out` should hold [`crate::limits::MESSAGE_LEN_MAX`] octets for stream transports and
+/// [`crate::limits::UDP_RESPONSE_LEN_MAX`] for UDP; a shorter one bounds the reply.
+pub fn answer_tallying(
+    message: &[u8],
+    asked: &Asked,
+    table: &RoutingTable,
+    tally: &mut Tallier<'_>,
+    out: &mut [u8],
+) -> Outcome {
+    answer_with(message, asked, table, tally, out)
+}
+
+#[inline(always)] // there are two of it: with a tally and without
+fn answer_with<T: Tally>(
+    message: &[u8],
+    asked: &Asked,
+    table: &RoutingTable,
+    tally: &mut T,
+    out: &mut [u8],
+) -> Outcome {
     let settings = table.settings();
     let udp_size = u16::try_from(settings.udp_response_len_max).unwrap_or(u16::MAX);
     let mut query = Query::blank();
@@ -103,7 +126,7 @@ pub fn answer(message: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8
         let ecs = query.edns().and_then(|edns| edns.ecs.as_ref());
         let believed = ecs.and_then(|ecs| believed_subnet(ecs, asked.client, settings));
         let client = believed.as_ref().unwrap_or(&asked.client);
-        resolve::resolve(&query, asked, client, table, &mut writer, &mut opt);
+        resolve::resolve(&query, asked, client, table, tally, &mut writer, &mut opt);
         // A client whose subnet was not looked at could be anywhere (RFC 7871 §7.2.1).
         if believed.is_none() {
             opt.scope = 0;

@@ -3,6 +3,10 @@
 //! The name asked for is the first hop; a CNAME or DNAME inside our zones leads to the next. The chain ends at
 //! a service that depends on the client once anything has been answered: what follows would be cached by
 //! the resolver under the wrong scope, and the resolver asks for the service by itself.
+//!
+//! Whatever names an endpoint is tallied where it is written: the addresses, CNAME or HTTPS record of a choice, at
+//! every hop, under the TTL of that very record. A chain leads no further once any of its links has expired, so
+//! longer TTLs of other links do not matter. Additional sections, glue, HINFO and negative answers name no endpoint.
 
 use std::net::IpAddr;
 
@@ -10,9 +14,9 @@ use super::Asked;
 use super::debug;
 use crate::limits::CNAME_HOPS_MAX;
 use crate::model::ServiceIx;
-use crate::table::{RoutingTable, ServiceView};
+use crate::table::{RoutingTable, ServiceView, Tally};
 use crate::wire::types::{class, ede, rcode, rtype};
-use crate::wire::{Ede, NameBuf, OptReply, Owner, QName, Query, RrsetRef, Section, Writer, name, rdata};
+use crate::wire::{Compact, Ede, NameBuf, OptReply, Owner, QName, Query, RrsetRef, Section, Writer, name, rdata};
 use crate::zone::{Find, Node, Zone};
 
 /// TTL of the HINFO that stands for ANY (RFC 8482 §4.2): long, since it says nothing that could change.
@@ -28,15 +32,16 @@ const NO_ENDPOINT: &str = "no endpoint is available";
 /// Answers a question of class IN. OPT learns of an extended error, and of the scope: 0 when no decision looked
 /// at `client`.
 #[inline]
-pub(super) fn resolve(
+pub(super) fn resolve<T: Tally>(
     query: &Query<'_>,
     asked: &Asked,
     client: &IpAddr,
     table: &RoutingTable,
+    tally: &mut T,
     writer: &mut Writer<'_>,
     opt: &mut OptReply<'_>,
 ) {
-    let mut resolution = Resolution { query, asked, client, table, writer, opt, has_answered: false };
+    let mut resolution = Resolution { query, asked, client, table, tally, writer, opt, has_answered: false };
     if matches!(query.qtype(), rtype::AXFR | rtype::IXFR) {
         resolution.refuse(Ede { code: ede::NOT_SUPPORTED, text: "no zone transfers" });
     } else {
@@ -44,12 +49,13 @@ pub(super) fn resolve(
     }
 }
 
-struct Resolution<'r, 'w, 'o> {
+struct Resolution<'r, 'w, 'o, T> {
     query: &'r Query<'r>,
     asked: &'r Asked,
     /// Where the client is, as far as we are told.
     client: &'r IpAddr,
     table: &'r RoutingTable,
+    tally: &'r mut T,
     writer: &'r mut Writer<'w>,
     opt: &'r mut OptReply<'o>,
     /// A CNAME has been answered: this is not the first hop.
@@ -87,7 +93,7 @@ impl<'h> Hop<'h> {
     }
 }
 
-impl Resolution<'_, '_, '_> {
+impl<T: Tally> Resolution<'_, '_, '_, T> {
     fn run(&mut self) {
         let query = self.query;
         self.walk(&Hop { name: query.qname().as_wire(), before: None, hops_left: CNAME_HOPS_MAX });
@@ -198,6 +204,7 @@ impl Resolution<'_, '_, '_> {
                 None => self.service_no_data(hop, node.zone(), service, false),
             };
         }
+        self.tally.asked(service.ix(), self.client, qtype);
         let located = service.locate(*self.client);
         self.opt.scope = self.opt.scope.max(located.scope);
         let Some(choice) = service.choose(located, *self.client, self.asked.random) else {
@@ -205,10 +212,14 @@ impl Resolution<'_, '_, '_> {
             return self.service_no_data(hop, node.zone(), service, true);
         };
         if let Some(cname) = choice.cname() {
+            self.tally.given(&choice);
             return self.follow(hop, &cname);
         }
         match choice.rrset(qtype) {
-            Some(rrset) => self.write(hop, &rrset),
+            Some(rrset) => {
+                self.tally.given(&choice);
+                self.write(hop, &rrset);
+            }
             // Another choice would be a name: the HINFO holds no longer than this one.
             None if qtype == rtype::ANY => self.hinfo(hop, choice.ttl().min(HINFO_TTL_S)),
             None => self.service_no_data(hop, node.zone(), service, true),
@@ -316,20 +327,22 @@ impl Resolution<'_, '_, '_> {
     }
 
     fn no_data(&mut self, hop: &Hop<'_>, zone: Zone<'_>) {
-        self.soa(hop, zone, &zone.soa(), zone.negative_ttl());
+        if let Some(soa) = zone.negative_soa() {
+            self.soa(hop, zone, &soa);
+        }
     }
 
     fn service_no_data(&mut self, hop: &Hop<'_>, zone: Zone<'_>, service: &ServiceView<'_>, depends_on_client: bool) {
         if let Some(soa) = service.soa(depends_on_client) {
-            self.soa(hop, zone, &soa, soa.ttl);
+            self.soa(hop, zone, &soa);
         }
     }
 
     /// The SOA of a negative answer (RFC 2308 §3).
     #[inline(never)]
-    fn soa(&mut self, hop: &Hop<'_>, zone: Zone<'_>, soa: &RrsetRef<'_>, ttl: u32) {
+    fn soa(&mut self, hop: &Hop<'_>, zone: Zone<'_>, soa: &Compact<'_>) {
         let skip = hop.name.len() - zone.apex().len();
-        let _ = self.writer.require(Section::Authority, hop.ancestor(skip), soa, Some(ttl));
+        let _ = self.writer.require_compact(Section::Authority, hop.ancestor(skip), soa);
     }
 
     #[inline(never)]

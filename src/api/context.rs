@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
+use super::Reread;
 use super::access::Access;
-use super::metrics::RoutingSource;
+use super::audit::AuditLog;
+use super::metrics::{OrderCounters, RoutingSource, StreamSource};
 use super::sightings::Sightings;
-use crate::control::{Handle, Status};
+use crate::control::{Feed, Handle, Status};
 use crate::demo::StandIns;
+use crate::limits::{API_HISTORY_READERS_MAX, API_WAITING_MAX, EVENT_STREAMS_MAX};
 use crate::table::RoutingTable;
 use crate::telemetry::{IntCounterVec, Registry, catalogue};
 
@@ -22,10 +25,22 @@ pub struct Context {
     pub(super) registry: Registry,
     pub(super) requests: IntCounterVec,
     pub(super) failures: IntCounterVec,
+    pub(super) orders: OrderCounters,
     pub(super) is_ready: Arc<AtomicBool>,
     pub(super) demo: Option<Arc<StandIns>>,
     /// Answers that take time to make: a few at once, so that they leave the processors to others.
     pub(super) heavy: Semaphore,
+    /// The audit log, if there is one.
+    pub(super) audit: Option<Arc<dyn AuditLog>>,
+    pub(super) log_readers: Arc<Semaphore>,
+    /// Places for followers of events.
+    pub(super) streams: Arc<Semaphore>,
+    /// Reads the files that a reload would read.
+    pub(super) reread: Option<Reread>,
+    /// One comparison of files at a time.
+    pub(super) comparing: Arc<Semaphore>,
+    /// Requests that wait until answers have expired.
+    pub(super) waiting: Semaphore,
 }
 
 impl std::fmt::Debug for Context {
@@ -50,6 +65,9 @@ impl Context {
         let (requests, failures) =
             (registry.counter(&catalogue::API_REQUESTS), registry.counter(&catalogue::API_AUTH_FAILURES));
         registry.add(RoutingSource { control: control.clone(), sightings: sightings.clone() });
+        let streams = Arc::new(Semaphore::new(EVENT_STREAMS_MAX));
+        registry.add(StreamSource(Arc::clone(&streams)));
+        let orders = OrderCounters::new(&registry);
         Context {
             control,
             sightings,
@@ -58,15 +76,34 @@ impl Context {
             registry,
             requests,
             failures,
+            orders,
             is_ready: Arc::default(),
             demo: None,
             heavy: Semaphore::new(HEAVY_MAX),
+            audit: None,
+            log_readers: Arc::new(Semaphore::new(API_HISTORY_READERS_MAX)),
+            streams,
+            reread: None,
+            comparing: Arc::new(Semaphore::new(1)),
+            waiting: Semaphore::new(API_WAITING_MAX),
         }
+    }
+
+    /// With the audit log.
+    pub fn with_audit(mut self, audit: Arc<dyn AuditLog>) -> Context {
+        self.audit = Some(audit);
+        self
     }
 
     /// With the demo's stand-ins.
     pub fn with_demo(mut self, demo: Arc<StandIns>) -> Context {
         self.demo = Some(demo);
+        self
+    }
+
+    /// With the files that it serves.
+    pub fn with_files(mut self, reread: Reread) -> Context {
+        self.reread = Some(reread);
         self
     }
 
@@ -84,6 +121,7 @@ impl Context {
             table: self.control.table(),
             status: self.control.status(),
             sightings: self.sightings.clone(),
+            feed: Arc::clone(self.control.feed()),
             node: self.node.clone(),
         }
     }
@@ -102,5 +140,6 @@ pub(super) struct View {
     pub(super) table: Arc<RoutingTable>,
     pub(super) status: Arc<Status>,
     pub(super) sightings: Option<Arc<dyn Sightings>>,
+    pub(super) feed: Arc<Feed>,
     pub(super) node: String,
 }

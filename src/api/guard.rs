@@ -1,7 +1,7 @@
 //! Before any work: who asks, may they, and by when must it be done.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use super::context::Context;
 use super::problem::{Kind, Problem};
 use super::route::Route;
 use super::server::Shown;
-use crate::limits::API_REQUEST_S;
+use crate::limits::{API_REQUEST_S, API_WAIT_MAX_S};
 
 /// State of the guard of one route.
 #[derive(Clone)]
@@ -24,15 +24,20 @@ pub(super) struct Guarded {
     pub(super) route: &'static Route,
 }
 
+/// When a request came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived(pub(super) Instant);
+
 /// Runs around every handler.
 pub(super) async fn guard(State(guarded): State<Guarded>, mut request: Request<Body>, next: Next) -> Response {
     let Guarded { context, route } = guarded;
+    request.extensions_mut().insert(Arrived(Instant::now()));
     let peer = request.extensions().get::<Peer>().copied();
     let response = match admit(&context, route, peer, &mut request).await {
-        Ok(()) => match tokio::time::timeout(Duration::from_secs(API_REQUEST_S), next.run(request)).await {
+        Ok(()) => match tokio::time::timeout(within(route, &request), next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
-                let detail = format!("{} took more than {API_REQUEST_S} s", route.name());
+                let detail = format!("{} took too long", route.name());
                 Problem::new(Kind::Timeout, detail).into_response()
             }
         },
@@ -45,6 +50,13 @@ pub(super) async fn guard(State(guarded): State<Guarded>, mut request: Request<B
         tracing::info!(%peer, status, "{}", route.name());
     }
     response
+}
+
+/// How long it may take. What is to wait for caches is answered as late as it asks for, and orders no later than others.
+fn within(route: &Route, request: &Request<Body>) -> Duration {
+    let waits = route.query.iter().any(|field| field.name == "wait")
+        && request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
+    Duration::from_secs(API_REQUEST_S + if waits { API_WAIT_MAX_S } else { 0 })
 }
 
 async fn admit(

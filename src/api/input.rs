@@ -44,6 +44,15 @@ impl Query {
         values.flat_map(|(_, value)| list(value)).collect()
     }
 
+    /// False unless it is said.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(invalid(name, "must be true or false")),
+        }
+    }
+
     pub(super) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
         self.get(name).map(|text| text.parse().map_err(|_| invalid(name, "is no number"))).transpose()
     }
@@ -90,6 +99,10 @@ fn text(name: &str, value: &str) -> Result<String, Problem> {
     Ok(value.to_owned())
 }
 
+/// Fields that make an order smaller than it would be without them: an empty variable of a script must not make a
+/// real order of a dry run, or one for everybody of one for some.
+const NEVER_NULL: [&str; 4] = ["services", "regions", "from", "dry_run"];
+
 /// The fields of a JSON object, each known to the route.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(Map<String, Value>);
@@ -132,13 +145,16 @@ impl Fields {
             return Err(Problem::new(Kind::InvalidValue, "the body must be a JSON object"));
         };
         let names: Vec<&str> = known.iter().map(|field| field.name).collect();
-        match fields.keys().find(|name| !names.contains(&name.as_str())) {
-            Some(name) => Err(unknown_field("field", name, &names)),
+        if let Some(name) = fields.keys().find(|name| !names.contains(&name.as_str())) {
+            return Err(unknown_field("field", name, &names));
+        }
+        match NEVER_NULL.iter().find(|name| fields.get(**name).is_some_and(Value::is_null)) {
+            Some(name) => Err(invalid(name, "is null: leave it out, or say what it is to be")),
             None => Ok(Fields(fields)),
         }
     }
 
-    /// `null` is as good as absent.
+    /// `null` is as good as absent, but for [`NEVER_NULL`].
     fn value(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -260,6 +276,18 @@ mod tests {
         for bad in ["name=%", "name=%0a", "name=%ff", "name=a&name=b"] {
             assert_eq!(Query::read(explain(), Some(bad)).unwrap_err().kind, Kind::InvalidValue, "{bad}");
         }
+    }
+
+    #[test]
+    fn null_is_no_way_to_say_everybody_or_to_mean_it() {
+        let route = ROUTES.iter().find(|route| route.path == "/api/switch" && route.method == "PUT").unwrap();
+        for field in NEVER_NULL {
+            let body = serde_json::json!({ "active_dc": "dc2", field: null });
+            let problem = Fields::of(body, route.body).unwrap_err();
+            assert_eq!((problem.kind, &problem.fields["field"]), (Kind::InvalidValue, &Value::from(field)));
+        }
+        let body = serde_json::json!({ "active_dc": "dc2", "reason": null, "expires_in": null });
+        assert_eq!(Fields::of(body, route.body).unwrap().duration("expires_in").unwrap(), None);
     }
 
     #[test]

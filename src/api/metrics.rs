@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
+use tokio::sync::Semaphore;
+
 use super::admission::Admission;
 use super::sightings::Sightings;
 use super::view;
-use crate::control::{Handle, Status};
+use crate::control::orders::OrderRefused;
+use crate::control::{Handle, NotOrdered, Ordered, Status, Unanswered};
 use crate::health::TargetId;
-use crate::model::{Admin, CheckIx, DatacenterIx, OverrideKind, ServiceIx, State};
-use crate::telemetry::{Page, Source, Summary, catalogue as the};
+use crate::limits::EVENT_STREAMS_MAX;
+use crate::model::{Admin, CheckIx, DatacenterId, DatacenterIx, OverrideKind, ServiceIx, State};
+use crate::table::RoutingTable;
+use crate::telemetry::{IntCounterVec, Page, Registry, Source, Summary, catalogue as the};
 
 const STATES: [&str; 3] = ["up", "down", "unknown"];
 const ADMIN: [&str; 3] = ["in", "draining", "out"];
@@ -61,12 +66,33 @@ impl Source for RoutingSource {
                 page.state(&the::ENDPOINT_STATE, &labels, &STATES, standing.state().as_str());
             }
         }
+        answers(page, &self.control, &table);
         page.set(&the::BLIND, &[], f64::from(u8::from(status.blindness.is_some())));
         page.count(&the::FALLS_HELD, &[], status.blindness.as_ref().map_or(0, |blindness| blindness.held as u64));
         page.count(&the::ALARMS, &[], status.alarms.len() as u64);
         if let Some(sightings) = &self.sightings {
             probes(page, &status, &**sightings);
         }
+    }
+}
+
+/// What workers have tallied. Services that were never answered have no series.
+fn answers(page: &mut Page, control: &Handle, table: &RoutingTable) {
+    let datacenters = &table.base().policy().datacenters;
+    let mut of_datacenter: BTreeMap<DatacenterId, u64> = BTreeMap::new();
+    let short = |id: &DatacenterId| {
+        let known = datacenters.iter().find(|datacenter| datacenter.id == *id);
+        known.map_or_else(|| id.to_string(), |datacenter| datacenter.short_name().to_owned())
+    };
+    for (service, counts) in control.tallied().counts() {
+        for (datacenter, count) in counts {
+            page.count(&the::ANSWERS, &[&service, &short(&datacenter)], count);
+            *of_datacenter.entry(datacenter).or_default() += count;
+        }
+    }
+    for datacenter in datacenters {
+        let count = of_datacenter.get(&datacenter.id).copied().unwrap_or_default();
+        page.count(&the::DATACENTER_ANSWERS, &[datacenter.short_name()], count);
     }
 }
 
@@ -132,5 +158,56 @@ impl Source for ConnectionSource {
         let (open, refused) = admission.count();
         page.count(&the::API_CONNECTIONS, &[], open as u64);
         page.count(&the::API_REFUSED, &[], refused);
+    }
+}
+
+/// Followers of events: places that are taken.
+pub(super) struct StreamSource(pub(super) Arc<Semaphore>);
+
+impl Source for StreamSource {
+    fn write(&self, page: &mut Page) {
+        page.count(&the::EVENT_STREAMS, &[], EVENT_STREAMS_MAX.saturating_sub(self.0.available_permits()) as u64);
+    }
+}
+
+/// Orders over the API, by what came of them.
+pub(super) struct OrderCounters {
+    orders: IntCounterVec,
+    refusals: IntCounterVec,
+    forced: IntCounterVec,
+}
+
+impl OrderCounters {
+    pub(super) fn new(registry: &Registry) -> OrderCounters {
+        OrderCounters {
+            orders: registry.counter(&the::ORDERS),
+            refusals: registry.counter(&the::ORDER_REFUSALS),
+            forced: registry.counter(&the::ORDERS_FORCED),
+        }
+    }
+
+    /// Counts one order; a dry run is none that could be refused or forced.
+    pub(super) fn count(&self, order: &str, is_dry_run: bool, done: &Result<Result<Ordered, NotOrdered>, Unanswered>) {
+        let outcome = match done {
+            _ if is_dry_run => "dry-run",
+            Ok(Ok(done)) if done.is_repeated => "repeated",
+            Ok(Ok(done)) if done.answer.changed => "applied",
+            Ok(Ok(_)) => "unchanged",
+            Ok(Err(NotOrdered::Refused(_) | NotOrdered::KeyReused(_))) => "refused",
+            Ok(Err(NotOrdered::NotStored { .. })) | Err(_) => "failed",
+        };
+        self.orders.with_label_values(&[order, outcome]).inc();
+        match done {
+            Ok(Err(NotOrdered::Refused(OrderRefused::Rules { refusals }))) if !is_dry_run => {
+                refusals.iter().for_each(|refusal| self.refusals.with_label_values(&[refusal.rule.as_str()]).inc());
+            }
+            Ok(Err(NotOrdered::Refused(_) | NotOrdered::KeyReused(_))) if !is_dry_run => {
+                self.refusals.with_label_values(&["invalid"]).inc();
+            }
+            Ok(Ok(done)) if outcome == "applied" => {
+                done.answer.forced.iter().for_each(|rule| self.forced.with_label_values(&[rule.as_str()]).inc());
+            }
+            Ok(Ok(_) | Err(_)) | Err(_) => {}
+        }
     }
 }

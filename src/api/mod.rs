@@ -12,8 +12,8 @@
 //!   input checks and `openapi.json` are all made from it, so none can forget a call that another has.
 //! - `guard` runs before any work: it knows the caller ([`Identity`]) before a body is read.
 //! - Handlers read the published table and control's [`Status`](crate::control::Status), and hand orders and
-//!   reports to its [`Handle`](crate::control::Handle). What probes know besides comes through [`Sightings`]. This
-//!   room never publishes, probes or stores.
+//!   reports to its [`Handle`](crate::control::Handle). What probes know besides comes through [`Sightings`], the audit
+//!   log through [`AuditLog`]. This room never publishes, probes or stores.
 //!
 //! # What holds
 //! - No credentials that are not good do any work: they get 401, slowly, and a line in the log.
@@ -29,6 +29,7 @@
 
 mod access;
 mod admission;
+mod audit;
 mod context;
 mod evidence;
 mod guard;
@@ -46,10 +47,12 @@ pub mod tokens;
 mod view;
 
 pub use access::{Access, AccessConfig, Identity};
+pub use audit::{AuditLog, AuditPage};
 pub use context::Context;
 pub use input::duration;
 pub use openapi::document as openapi;
 pub use problem::{Kind, Problem};
 pub use route::Call;
+pub use routes::Reread;
 pub use server::{ApiConfig, Server, StartError};
 pub use sightings::Sightings;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::problem::Kind;
-use super::route::{Field, Holds, REPORT, ROUTES, Route};
+use super::route::{Call, Field, Holds, REPORT, ROUTES, Route};
 use crate::limits::REPORT_TTL_MAX_S;
 
 /// The document (OpenAPI 3.1).
@@ -60,6 +60,17 @@ fn operation(route: &Route) -> Value {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
+    let headers: &[(&str, &str)] = match route.call {
+        Call::Events => &[("Last-Event-ID", "The last event that was seen: what came after it follows.")],
+        _ if route.is_order() => &[
+            ("Idempotency-Key", "By which a repetition is known: under one key an order is carried out once."),
+            ("If-Match", "Refuse when the last order in force is another than this revision."),
+        ],
+        _ => &[],
+    };
+    parameters.extend(headers.iter().map(
+        |(name, about)| json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string" } }),
+    ));
     parameters.extend(route.query.iter().map(|field| {
         json!({
             "name": field.name,
@@ -68,9 +79,9 @@ fn operation(route: &Route) -> Value {
             "schema": match field.holds {
                 Holds::Number => json!({ "type": "integer", "minimum": 0 }),
                 Holds::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+                Holds::Bool => json!({ "type": "boolean" }),
                 Holds::Text
                 | Holds::Word(_)
-                | Holds::Bool
                 | Holds::Duration
                 | Holds::Span
                 | Holds::Numbers
@@ -78,8 +89,11 @@ fn operation(route: &Route) -> Value {
             },
         })
     }));
-    let is_text = route.path == "/metrics";
-    let content = if is_text { json!({ "text/plain": {} }) } else { json!({ "application/json": {} }) };
+    let content = match route.call {
+        Call::Metrics => json!({ "text/plain": {} }),
+        Call::Events => json!({ "text/event-stream": {} }),
+        _ => json!({ "application/json": {} }),
+    };
     let mut operation = json!({
         "operationId": format!("{:?}", route.call),
         "summary": route.summary,
@@ -92,6 +106,9 @@ fn operation(route: &Route) -> Value {
             },
         },
     });
+    if route.query.iter().any(|field| field.name == "wait") {
+        operation["responses"]["202"] = json!({ "description": "Carried out; the last old answer has not expired yet.", "content": { "application/json": {} } });
+    }
     let Value::Object(fields) = &mut operation else { return operation };
     match route.role {
         Some(role) => {

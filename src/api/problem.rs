@@ -48,6 +48,7 @@ kinds! {
     UnknownService 404 "unknown-service" "No service has that name";
     UnknownEndpoint 404 "unknown-endpoint" "No endpoint has that id";
     UnknownCheck 404 "unknown-check" "No endpoint of that id uses that check";
+    NoLog 404 "no-log" "This server keeps no audit log";
     NoDemo 404 "no-demo" "This server does not run the demo";
     MethodNotAllowed 405 "method-not-allowed" "The path does not take that method";
     RequestTimeout 408 "request-timeout" "The request took too long to arrive";
@@ -60,6 +61,8 @@ kinds! {
     InvalidValue 422 "invalid-value" "A value is not as it should be";
     InvalidFiles 422 "invalid-files" "The files have errors; what served goes on serving";
     Internal 500 "internal" "A defect of Meridian";
+    LogUnreadable 500 "log-unreadable" "The audit log can not be read";
+    Busy 503 "busy" "So many do that already";
     NoControl 503 "no-control" "The control thread has ended; the table that serves stays as it is";
     NotTaken 503 "not-taken" "The reports could not be taken";
     NotStored 503 "not-stored" "The order could not be stored; nothing has changed";

@@ -21,11 +21,17 @@ pub enum Call {
     Service,
     ActiveDc,
     Explain,
+    Facts,
+    Load,
+    History,
+    Events,
     Reload,
+    ClockAccept,
     Switches,
     Switch,
     SwitchByPost,
     SwitchClear,
+    DrainProgress,
     Drain,
     Undrain,
     ForceUp,
@@ -99,6 +105,11 @@ impl Route {
     /// It changes something, or asks the writer to.
     pub(super) fn is_write(&self) -> bool {
         self.method != "GET"
+    }
+
+    /// It changes where clients go, by an order.
+    pub(super) fn is_order(&self) -> bool {
+        self.body.iter().any(|field| field.name == EXPECTED.name)
     }
 
     /// As grants and logs name it: `GET /api/status`.
@@ -212,6 +223,17 @@ const GATE: &[Field] = &[
     AUTOMATED,
 ];
 
+/// Of every order.
+const WAIT: &[Field] = &[
+    field(
+        "wait",
+        Holds::Word(&["expired"]),
+        "Carry the order out at once, and answer when the last answer given before it has expired from caches that \
+         honour TTLs: 200; 202 when `wait_s` is over first.",
+    ),
+    field("wait_s", Holds::Number, "How long that may take, in seconds: 60 by default, 300 at most."),
+];
+
 /// A call that orders.
 const fn order(
     call: Call,
@@ -220,7 +242,8 @@ const fn order(
     body: &'static [Field],
     summary: &'static str,
 ) -> Route {
-    Route { method, body, body_len_max: API_BODY_LEN_MAX, ..get(call, path, Some(Role::Operator), summary) }
+    let query = WAIT;
+    Route { method, query, body, body_len_max: API_BODY_LEN_MAX, ..get(call, path, Some(Role::Operator), summary) }
 }
 
 /// Every call.
@@ -278,12 +301,75 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         ..get(Call::Explain, "/api/explain", Some(Role::Viewer), "What a client gets for a name, and why.")
     },
+    get(
+        Call::Load,
+        "/api/load",
+        Some(Role::Operator),
+        "Recent queries, a sample: which network asked for which service, and for how many queries it stands. `meridian \
+         diff` works with it.",
+    ),
+    get(
+        Call::Facts,
+        "/api/facts",
+        Some(Role::Viewer),
+        "What the table was made of besides files, by name: health, orders, latches. `meridian diff` works with it.",
+    ),
+    Route {
+        query: &[
+            field(
+                "since",
+                Holds::Text,
+                "From when on: a time ago such as `24h`, or a time. A day ago by default, and the beginning with `cursor`.",
+            ),
+            field("limit", Holds::Number, "Entries in one answer."),
+            field(
+                "cursor",
+                Holds::Number,
+                "Only what stands behind this entry: `next` or `last` of the answer before.",
+            ),
+            field("verify", Holds::Bool, "In place of entries: is the whole log as it was written?"),
+        ],
+        ..get(
+            Call::History,
+            "/api/history",
+            Some(Role::Viewer),
+            "The audit log, the oldest first: orders, refusals, and what health did by itself.",
+        )
+    },
+    get(
+        Call::Events,
+        "/api/events",
+        Some(Role::Viewer),
+        "What happens, as it happens: server-sent events, to be resumed with Last-Event-ID.",
+    ),
+    Route {
+        method: "POST",
+        body: &[
+            field("reason", Holds::Text, "Why."),
+            field("actor", Holds::Text, "Who, as claimed."),
+            field("dry_run", Holds::Bool, "Say what would change, and change nothing."),
+        ],
+        body_len_max: API_BODY_LEN_MAX,
+        ..get(Call::Reload, "/api/reload", Some(Role::Operator), "Read all files again.")
+    },
     Route {
         method: "POST",
         body: &[field("reason", Holds::Text, "Why."), field("actor", Holds::Text, "Who, as claimed.")],
         body_len_max: API_BODY_LEN_MAX,
-        ..get(Call::Reload, "/api/reload", Some(Role::Operator), "Read all files again.")
+        ..get(
+            Call::ClockAccept,
+            "/api/clock/accept",
+            Some(Role::Operator),
+            "The wall clock is right: what waited after it had jumped goes on by it.",
+        )
     },
+    get(
+        Call::DrainProgress,
+        "/api/drain/{dc}",
+        Some(Role::Viewer),
+        "How far clients have left a data centre or group: its last answer, when that expires from caches that honour \
+         TTLs, and answers in the last minute; by service.",
+    ),
     get(Call::Switches, "/api/switch", Some(Role::Viewer), "Switches that stand."),
     order(Call::Switch, "PUT", "/api/switch", SWITCH, "Move clients to a data centre."),
     order(Call::SwitchByPost, "POST", "/api/switch", SWITCH, "The same."),

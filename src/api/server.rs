@@ -1,7 +1,7 @@
 //! Listening: TCP, TLS and the Unix socket, with a bound and a deadline for everything.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::{Peer, Subject};
-use super::admission::{Admission, Place};
+use super::admission::{Admission, Client, Place};
 use super::context::Context;
 use super::metrics::ConnectionSource;
 use super::routes;
@@ -177,6 +177,17 @@ impl Shown {
     }
 }
 
+/// Heard by whoever answers for longer than a request may take.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Returns when the server stops.
+    pub(super) async fn said(mut self) {
+        said(&mut self.0).await;
+    }
+}
+
 /// What every listener shares.
 #[derive(Clone)]
 struct House {
@@ -215,7 +226,7 @@ impl House {
             Door::Tcp(listener, tls) => {
                 let (stream, address) = listener.accept().await?;
                 let peer = Peer::Tcp(address);
-                let Some(place) = self.admission.admit(peer.ip()) else { return Ok(()) };
+                let Some(place) = self.admission.admit(Client::Host(peer.ip())) else { return Ok(()) };
                 stream.set_nodelay(true)?;
                 let (house, tls) = (self.clone(), tls.clone());
                 let patience = Duration::from_secs(API_HEADER_S);
@@ -233,9 +244,9 @@ impl House {
             }
             Door::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = Peer::Unix { uid: stream.peer_cred()?.uid() };
-                // Users of this machine have no address: together they count as one client.
-                let Some(place) = self.admission.admit(IpAddr::from([0, 0, 0, 0])) else { return Ok(()) };
+                let uid = stream.peer_cred()?.uid();
+                let peer = Peer::Unix { uid };
+                let Some(place) = self.admission.admit(Client::User(uid)) else { return Ok(()) };
                 tokio::spawn(self.clone().serve(stream, peer, Shown(None), place));
             }
         }
@@ -248,7 +259,9 @@ impl House {
     {
         let House { router, mut stopped, alive: _alive, .. } = self;
         let stream = TokioIo::new(Impatient::new(stream, Duration::from_secs(API_WRITE_S)));
-        let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(Extension(shown)));
+        let stopping = Stopping(stopped.clone());
+        let router = router.layer(Extension(peer)).layer(Extension(shown)).layer(Extension(stopping));
+        let service = TowerToHyperService::new(router);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Counts from the moment when a request could begin, so it bounds idleness, too.

@@ -1,16 +1,18 @@
 //! What answers show of table and health: the one place where they become JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod waiting;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::context::View;
 use crate::control::AddressStatus;
-use crate::control::orders::{self, SwitchMode, What};
+use crate::control::orders::{self, SwitchMode, What, policys_choice_elsewhere};
 use crate::model::{
     AddressKey, Admin, Data, Datacenter, DatacenterId, DatacenterIx, EndpointIx, Failback, Forced, Override,
     OverrideKind, Scope, Service, ServiceIx, State,
@@ -81,32 +83,6 @@ pub(super) fn time(at: SystemTime) -> Value {
 /// Services, latches and tiers that are named one by one where many could be meant.
 const SERVICES_NAMED: usize = 100;
 
-/// So long after a late probe, lateness is among what waits for a person.
-const LATE_IS_NEWS: Duration = Duration::from_secs(60);
-
-/// One thing that waits.
-fn item(
-    what: &str,
-    datacenter: Option<(&str, &str)>,
-    services: Vec<String>,
-    since: Option<SystemTime>,
-    command: Option<String>,
-) -> Value {
-    let service = match services.as_slice() {
-        [one] => Some(one.clone()),
-        _ => None,
-    };
-    json!({
-        "what": what,
-        "datacenter": datacenter.map(|(short, _)| short),
-        "id": datacenter.map(|(_, id)| id),
-        "service": service,
-        "services": services,
-        "since": time_or_null(since),
-        "command": command,
-    })
-}
-
 pub(super) fn time_or_null(at: Option<SystemTime>) -> Value {
     at.map_or(Value::Null, time)
 }
@@ -160,39 +136,6 @@ impl View {
             None => Value::Null,
             Some(named) => named.iter().map(|ix| services[ix.at()].name.to_string()).collect::<Vec<_>>().into(),
         }
-    }
-
-    /// What waits for a person: first what has recovered, with the command that lets clients come back.
-    pub(super) fn waiting(&self) -> Vec<Value> {
-        let alarms = self.status.alarms.iter().map(|what| item(what, None, Vec::new(), None, None));
-        self.recovered().into_iter().chain(alarms).chain(self.lateness()).collect()
-    }
-
-    /// Probes that began late not long ago: then a fall is noticed late, too.
-    fn lateness(&self) -> Option<Value> {
-        let sightings = self.sightings.as_ref()?;
-        let is_recent = sightings.now().since(sightings.late_at()?) < LATE_IS_NEWS;
-        let what = "probes of this node begin late, so falls are noticed late: its processors are too busy, or \
-                    `health.concurrency` is too low";
-        is_recent.then(|| item(what, None, Vec::new(), None, None))
-    }
-
-    /// Data centres that clients could come back to, each once.
-    fn recovered(&self) -> Vec<Value> {
-        let mut by_datacenter: BTreeMap<&DatacenterId, (BTreeSet<String>, SystemTime)> = BTreeMap::new();
-        for latch in self.status.waiting_for_you() {
-            let since = latch.up_since.unwrap_or(latch.since);
-            let entry = by_datacenter.entry(&latch.datacenter).or_insert((BTreeSet::new(), since));
-            entry.0.insert(latch.service.to_string());
-            entry.1 = entry.1.min(since);
-        }
-        let item = |(id, (services, since)): (&DatacenterId, (BTreeSet<String>, SystemTime))| {
-            let short = self.short_of(id);
-            let what = format!("{short} has recovered, waiting for you to let clients come back");
-            let services = services.into_iter().take(SERVICES_NAMED).collect();
-            item(&what, Some((short, id.as_str())), services, Some(since), Some(format!("meridian failback {short}")))
-        };
-        by_datacenter.into_iter().map(item).collect()
     }
 
     /// While this node believes no falls: why, and until when.
@@ -469,15 +412,24 @@ impl View {
     /// Where the standing switch for elsewhere of a service leads: the narrowest, then the latest.
     fn switch_of(&self, ix: ServiceIx) -> Option<&BTreeSet<DatacenterIx>> {
         let facts = self.table.facts();
+        let service = &self.table.base().policy().services[ix.at()];
+        let has = |to: &BTreeSet<DatacenterIx>| service.endpoints.iter().any(|one| to.contains(&one.datacenter));
         let switches = facts.overrides.iter().filter(|order| facts.applies(order, ix, None));
         let switches = switches.filter_map(|order| match &order.kind {
-            OverrideKind::Pin { to, .. } => Some((1, order, to)),
-            OverrideKind::Prefer { to, .. } => Some((0, order, to)),
+            OverrideKind::Pin { to, from } => Some((1, order, to, from)),
+            OverrideKind::Prefer { to, from, .. } => Some((0, order, to, from)),
             OverrideKind::Schedule { .. } | OverrideKind::Weight { .. } | OverrideKind::Ttl(_) => None,
         });
+        // Who has no endpoint there stays on policy; so do clients whom policy gives something else than `from`.
+        let switches = switches.filter(|(_, _, to, from)| {
+            let is_meant = |from: &BTreeSet<DatacenterIx>| {
+                policys_choice_elsewhere(&self.table, ix).is_some_and(|dc| from.contains(&dc))
+            };
+            has(to) && from.as_ref().is_none_or(is_meant)
+        });
         switches
-            .max_by_key(|(is_pin, order, _)| (*is_pin, order.scope.narrowness(), order.revision))
-            .map(|(_, _, to)| to)
+            .max_by_key(|(is_pin, order, ..)| (*is_pin, order.scope.narrowness(), order.revision))
+            .map(|(_, _, to, _)| to)
     }
 
     /// Services that a standing switch covers; all when none stands.
@@ -489,8 +441,7 @@ impl View {
 
     /// A switch stands for elsewhere of the service, and the service has an endpoint where it leads.
     fn is_switched(&self, ix: ServiceIx) -> bool {
-        let service = &self.table.base().policy().services[ix.at()];
-        self.switch_of(ix).is_some_and(|to| service.endpoints.iter().any(|endpoint| to.contains(&endpoint.datacenter)))
+        self.switch_of(ix).is_some()
     }
 
     pub(super) fn active_fields(&self, active: &Active) -> Map<String, Value> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime;
 
 use crate::api::tokens::TokenError;
-use crate::api::{Access, AccessConfig, ApiConfig, Context, Server, Sightings, StartError};
+use crate::api::{Access, AccessConfig, ApiConfig, AuditLog, Context, Reread, Server, Sightings, StartError};
 use crate::config;
 use crate::control::Handle;
 use crate::demo::StandIns;
@@ -22,6 +22,10 @@ pub struct Behind {
     pub sightings: Option<Arc<dyn Sightings>>,
     /// The stand-ins of a demonstration.
     pub demo: Option<Arc<StandIns>>,
+    /// The audit log; `None`: nothing is kept.
+    pub audit: Option<Arc<dyn AuditLog>>,
+    /// Reads the files that a reload would read.
+    pub files: Option<Reread>,
     /// For `GET /metrics`; the API adds its own.
     pub registry: Registry,
 }
@@ -68,10 +72,16 @@ impl ApiDoor {
             anonymous: api.anonymous.clone(),
             has_certificates: api.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         })?;
-        let Behind { control, sightings, demo, registry } = behind;
+        let Behind { control, sightings, demo, audit, files, registry } = behind;
         let mut context = Context::new(control, sightings, access, &config.node_name(), registry);
         if let Some(demo) = demo {
             context = context.with_demo(demo);
+        }
+        if let Some(audit) = audit {
+            context = context.with_audit(audit);
+        }
+        if let Some(files) = files {
+            context = context.with_files(files);
         }
         let readiness = context.readiness();
         let server = Server::start(&listening, Arc::new(context), runtime)?;
@@ -95,10 +105,10 @@ impl ApiDoor {
         self.readiness.store(is_ready, Ordering::Relaxed);
     }
 
-    /// Reads the certificate from its files again; after an error the one before goes on serving. Tokens need no
-    /// word: their file is looked at by itself.
-    pub fn reload_certificate(&self) -> Result<(), CertificateError> {
-        self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.reload())
+    /// The certificate, which can be read from its files again; `None` without TLS. Tokens need no word: their file is
+    /// looked at by itself.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.clone()
     }
 
     /// Stops listening and waits for the requests in hand, for a few seconds; says whether all ended.

@@ -30,7 +30,7 @@ pub fn run(args: &FailbackArgs) -> ExitCode {
     let path = format!("/api/datacenters/{}/failback", segment(&names));
     let call = Call::new("POST", path, format!("let clients come back to {names}"));
     let call = call.with_some("services", &args.service).with_some("regions", &args.region);
-    order::run(call, &args.stamp, |done, _| text(done, done["dry_run"] == true))
+    order::run(call, &args.stamp, |done, _, _| text(done, done["dry_run"] == true))
 }
 
 fn text(done: &Value, is_dry_run: bool) -> String {

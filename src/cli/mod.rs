@@ -4,9 +4,12 @@
 //! what else they use.
 
 pub mod api_door;
+pub mod audit;
 pub mod check;
 mod client;
+mod clock;
 pub mod demo;
+pub mod diff;
 pub mod explain;
 pub mod failback;
 pub mod geo;
@@ -20,6 +23,7 @@ pub mod serve;
 mod show;
 pub mod status;
 pub mod token;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -46,6 +50,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Say what a client gets for a name, and why.
     Explain(explain::ExplainArgs),
+    /// What a reload would change: names, answers, and the share of clients that would move.
+    Diff(diff::DiffArgs),
     /// What waits for you, and how data centres, services and health stand.
     Status(status::StatusArgs),
     /// Move clients to a data centre, or let policy decide again.
@@ -66,6 +72,8 @@ enum Command {
     Unfreeze(order::UnfreezeArgs),
     /// Keep robots from ordering, and people not.
     Gate(order::GateArgs),
+    /// Say that a server's wall clock is right after it had jumped.
+    Clock(clock::ClockArgs),
     /// Look from here, and tell nodes elsewhere what is seen.
     Observe(observe::ObserveArgs),
     /// The audit log: orders, and what health did by itself.
@@ -88,6 +96,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Switch(args)) => order::switch(&args),
         Some(Command::Drain(args)) => order::drain(&args),
@@ -98,6 +107,7 @@ pub fn run() -> ExitCode {
         Some(Command::Freeze(args)) => order::freeze(&args),
         Some(Command::Unfreeze(args)) => order::unfreeze(&args),
         Some(Command::Gate(args)) => order::gate(&args),
+        Some(Command::Clock(args)) => clock::run(&args),
         Some(Command::Observe(args)) => observe::run(&args),
         Some(Command::History(args)) => history::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),

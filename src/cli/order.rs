@@ -1,19 +1,25 @@
 //! Commands that order: `switch`, `drain`, `undrain`, `force`, `undo`, `freeze`, `unfreeze`, `gate`.
 //!
+//! Each order has an idempotency key, so that one whose fate is not known is given again and carried out once: exit 6 is
+//! for a server that stays silent.
+//!
 //! On a terminal each asks first what would happen, shows it, and then asks whether to do it; what is then done is
 //! done only if no other order came between. Elsewhere, and with `--yes`, it is done at once.
 
+mod giving;
+mod told;
+
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use self::giving::{give, left_behind, new_key, silent};
+use self::told::text;
 use super::client::{Client, Output, Reply, ServerArgs, exit, segment, tell, usage};
 use super::show;
+use super::waiting::{self, Leaving};
 
 /// What every order may say.
 #[derive(Debug, Args)]
@@ -33,6 +39,9 @@ pub(super) struct StampArgs {
     /// Wait until the last answer given before has expired from caches that honour TTLs.
     #[arg(long)]
     wait: bool,
+    /// By which servers know a repetition of this order, and carry it out once [default: a new one].
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
@@ -293,7 +302,7 @@ pub fn gate(args: &GateArgs) -> ExitCode {
 ///
 /// 0 done, 4 refused by a rule, 5 unknown or ambiguous, 6 unreachable, unknown, or done by some servers only, 7 not
 /// authorised, 8 precondition failed, 9 not stored, 10 `--wait` ran out.
-pub(super) fn run(call: Call, stamp: &StampArgs, text: impl Fn(&Value, &str) -> String) -> ExitCode {
+pub(super) fn run(call: Call, stamp: &StampArgs, text: impl Fn(&Value, &str, &str) -> String) -> ExitCode {
     let client = match Client::new(&stamp.servers) {
         Ok(client) => client,
         Err(message) => return usage(&message),
@@ -322,43 +331,73 @@ pub(super) fn run(call: Call, stamp: &StampArgs, text: impl Fn(&Value, &str) -> 
         let codes = (0..client.len()).map(|server| {
             let outcome = dry(server);
             let refused = outcome.as_ref().is_ok_and(|reply| is_refused(&reply.body));
-            let code = tell(&client, server, stamp.servers.output, outcome, |done| text(done, &what));
+            let flag = client.flag(server);
+            let code = tell(&client, server, stamp.servers.output, outcome, |done| text(done, &what, &flag));
             if code == 0 && refused { exit::REFUSED } else { code }
         });
         return ExitCode::from(together(&codes.collect::<Vec<u8>>()));
     }
     let mut expected: Vec<Option<Value>> = vec![None; client.len()];
     if is_person && !stamp.yes && stamp.servers.output == Output::Text {
+        let mut silent = 0;
         for (server, expected) in expected.iter_mut().enumerate() {
             let outcome = dry(server);
             *expected = outcome.as_ref().ok().map(|reply| reply.body["revision"].clone());
-            let code = tell(&client, server, Output::Text, outcome, |done| text(done, &what));
-            if code != 0 {
-                return ExitCode::from(code);
+            let flag = client.flag(server);
+            match tell(&client, server, Output::Text, outcome, |done| text(done, &what, &flag)) {
+                0 => {}
+                // A node may be down with what is moved away from: the others must be told all the same.
+                exit::UNREACHABLE if client.len() > 1 => silent += 1,
+                code => {
+                    show::err("nothing was done\n");
+                    return ExitCode::from(code);
+                }
             }
+        }
+        if silent == client.len() && silent > 0 {
+            show::err("nothing was done\n");
+            return ExitCode::from(exit::UNREACHABLE);
+        }
+        if silent > 0 {
+            let answered = client.len() - silent;
+            show::err(&format!("{answered} of {} servers answered; only these will be told now\n", client.len()));
         }
         if !is_confirmed(&what) {
             show::err("nothing was done\n");
             return ExitCode::FAILURE;
         }
     }
+    let key = match stamp.idempotency_key.clone().map_or_else(new_key, Ok) {
+        Ok(key) => key,
+        Err(message) => return usage(&message),
+    };
     let mut codes = Vec::new();
-    let mut until: Option<Timestamp> = None;
+    let mut leaving = Vec::new();
+    let path = if stamp.wait { format!("{path}{}", waiting::QUERY) } else { path };
     for (server, expected) in expected.into_iter().enumerate() {
         let mut fields = fields.clone();
         if let Some(expected) = expected.filter(Value::is_u64) {
             fields.entry("expected_revision").or_insert(expected);
         }
-        let outcome = client.ask(server, method, &path, Some(&Value::Object(fields)));
+        let body = Value::Object(fields);
+        let outcome = match give(&client, server, (method, &path, &body), &key) {
+            Ok(reply) => Ok(reply),
+            Err(silence) => {
+                codes.push(silent(&client, server, stamp.servers.output, &silence, &key));
+                continue;
+            }
+        };
         let hint = outcome.as_ref().ok().filter(|_| stamp.servers.output == Output::Text).and_then(way_out);
-        let old =
-            outcome.as_ref().ok().and_then(|reply| reply.body["last_old_answer_expires_at"].as_str()?.parse().ok());
-        until = until.max(old);
-        codes.push(tell(&client, server, stamp.servers.output, outcome, |done| text(done, &what)));
+        leaving.extend(outcome.as_ref().ok().and_then(|reply| Leaving::of(server, &reply.body)));
+        let flag = client.flag(server);
+        codes.push(tell(&client, server, stamp.servers.output, outcome, |done| text(done, &what, &flag)));
         show::err(&hint.unwrap_or_default());
     }
+    if stamp.servers.output == Output::Text {
+        show::err(&left_behind(&client, &codes, &key));
+    }
     let code = together(&codes);
-    if code == 0 && stamp.wait && !wait(until) {
+    if code == 0 && stamp.wait && !waiting::wait(&client, &leaving) {
         return ExitCode::from(exit::WAITED);
     }
     ExitCode::from(code)
@@ -390,104 +429,4 @@ fn is_confirmed(what: &str) -> bool {
     let mut line = String::new();
     let is_read = std::io::stdin().lock().read_line(&mut line).is_ok();
     is_read && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
-}
-
-/// The longest that `--wait` waits: TTLs are shorter than that, or waiting is no use.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
-
-/// Waits until then; false when that is too far away.
-fn wait(until: Option<Timestamp>) -> bool {
-    let Some(until) = until else { return true };
-    let left = || Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-    let is_soon = left() <= WAIT_MAX;
-    let end = std::time::Instant::now() + WAIT_MAX;
-    let is_terminal = std::io::stderr().is_terminal();
-    while !left().is_zero() && std::time::Instant::now() < end {
-        if is_terminal {
-            show::err(&format!("\rold answers expire in {} s   ", left().as_secs() + 1));
-        }
-        thread::sleep(left().min(Duration::from_secs(1)));
-    }
-    if is_terminal {
-        show::err("\r");
-    }
-    if is_soon {
-        show::err("the last old answer has expired, from caches that honour TTLs\n");
-    }
-    is_soon
-}
-
-/// How many changes are shown one by one.
-const CHANGES_SHOWN: usize = 12;
-
-/// What came of an order, or would.
-fn text(done: &Value, what: &str) -> String {
-    let node = done["node"].as_str().unwrap_or_default();
-    let is_dry_run = done["dry_run"].as_bool().unwrap_or_default();
-    let (revision, generation) = (&done["revision"], &done["generation"]);
-    if done["changed"] == false {
-        return format!("{node}: {what}: nothing to do, it stands like that already (revision {revision})\n")
-            + &warnings(done);
-    }
-    let mut out = match is_dry_run {
-        true => format!("{node}: {what}: this would happen\n"),
-        false => format!("{node}: {what}: done (revision {revision}, generation {generation})\n"),
-    };
-    for refusal in done["impact"]["refused_by"].as_array().into_iter().flatten() {
-        let (rule, detail) = (refusal["rule"].as_str().unwrap_or_default(), refusal["detail"].as_str());
-        out.push_str(&format!("  it would be REFUSED by {rule}: {}\n", detail.unwrap_or_default()));
-    }
-    out.push_str(&impact(&done["impact"]));
-    if let Some(skipped) = done["services_skipped"].as_array().filter(|skipped| !skipped.is_empty()) {
-        out.push_str(&format!("  {} services have no endpoint there and stay on policy\n", skipped.len()));
-    }
-    if let (Some(until), false) = (time(&done["last_old_answer_expires_at"]), is_dry_run) {
-        out.push_str(&format!("  old answers expire by {until}, from caches that honour TTLs\n"));
-    }
-    out.push_str(&warnings(done));
-    if !is_dry_run {
-        out.push_str(&format!("  to take it back: meridian undo {revision}\n"));
-    }
-    out
-}
-
-fn warnings(done: &Value) -> String {
-    let warnings = done["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    warnings.map(|warning| format!("  warning: {warning}\n")).collect()
-}
-
-fn time(value: &Value) -> Option<String> {
-    value.as_str()?.parse().ok().map(show::clock)
-}
-
-fn impact(impact: &Value) -> String {
-    let changes = impact["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let all = changes.len() as u64 + impact["omitted"].as_u64().unwrap_or_default();
-    if all == 0 {
-        return "  no client is answered differently\n".to_owned();
-    }
-    let ids = |value: &Value| {
-        let ids = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join("+");
-        if ids.is_empty() { "nobody".to_owned() } else { ids }
-    };
-    let mut rows = vec![["SERVICE", "REGION", "FROM", "TO"].map(str::to_owned).to_vec()];
-    rows.extend(changes.iter().take(CHANGES_SHOWN).map(|change| {
-        let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
-        vec![text("service"), text("region"), ids(&change["from"]), ids(&change["to"])]
-    }));
-    let mut out: String = show::table(&rows).lines().map(|line| format!("  {line}\n")).collect();
-    if all > CHANGES_SHOWN as u64 {
-        out.push_str(&format!("  and {} more\n", all - CHANGES_SHOWN as u64));
-    }
-    let percent = |ppm: &Value| ppm.as_f64().unwrap_or_default() / 10_000.0;
-    out.push_str(&format!("  {:.1} % of all addresses move", percent(&impact["addresses_moved_ppm"])));
-    match &impact["queries"] {
-        Value::Null => out.push('\n'),
-        queries => out.push_str(&format!(
-            ", and {:.1} % of the last {} queries\n",
-            percent(&queries["moved_ppm"]),
-            queries["sampled"]
-        )),
-    }
-    out
 }

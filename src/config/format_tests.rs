@@ -154,6 +154,7 @@ fn every_field_of_the_schema_is_read_and_every_field_read_is_in_the_schema() {
     use super::api::{ApiSpec, ApiTlsSpec, GrantSpec};
     use super::check_spec::{HealthCheckSpec, TlsSpec};
     use super::health::{HealthSpec, NodeSpec};
+    use super::orders::{OrdersSpec, ServiceOrdersSpec};
     use super::server::{DebugSpec, DnsSpec, DotSpec, EcsSpec, TcpSpec};
     use super::spec::*;
     let readers = readers![
@@ -181,6 +182,8 @@ fn every_field_of_the_schema_is_read_and_every_field_read_is_in_the_schema() {
         DebugSpec,
         NodeSpec,
         HealthSpec,
+        OrdersSpec,
+        ServiceOrdersSpec,
         ApiSpec,
         ApiTlsSpec,
         GrantSpec,

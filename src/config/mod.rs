@@ -30,6 +30,7 @@ mod dir;
 mod form;
 mod health;
 mod net;
+mod orders;
 mod policy;
 mod policy_test;
 mod report;

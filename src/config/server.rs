@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::api::{self, Api, ApiSpec};
 use super::form::{At, Form, OneOrMany, mapping};
 use super::health::{self, HealthSpec, NodeSpec};
+use super::orders::{self, OrdersSpec};
 use super::report::Report;
 use super::scalar::{Lasting, Refusal, Scalar, Whole};
 use super::source::SourceFile;
@@ -138,6 +139,8 @@ mapping! {
         node: NodeSpec,
         /// How this node watches the endpoints.
         health: HealthSpec,
+        /// What orders must say, and what they may not do.
+        orders: OrdersSpec,
         /// The HTTP API.
         api: ApiSpec,
         /// The directory of everything durable.
@@ -309,6 +312,7 @@ fn read(file: &SourceFile, report: &mut Report) -> Option<Server> {
     }
     server.node = spec.node.as_ref().and_then(|node| Some(node.name.as_ref()?.value.to_string()));
     server.settings.health = health::read(spec.node.as_ref(), spec.health.as_ref(), report);
+    server.settings.orders = orders::read(spec.orders.as_ref(), report);
     if let Some(api) = &spec.api {
         server.api = api::read(api, report);
     }

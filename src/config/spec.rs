@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::check_spec::HealthCheckSpec;
 use super::form::{At, Either, Entries, Nested, OneOrMany, mapping};
 use super::net::{Asn, Client};
+use super::orders::ServiceOrdersSpec;
 use super::request::CountOrShare;
 use super::scalar::{Degrees, Lasting, Signed, Whole};
 use super::words::{ContinentWord, EnterWord, FailbackWord, FallbackWord, MethodWord, RcodeWord, RecordType, TypeWord};
@@ -66,6 +67,8 @@ mapping! {
         all_down: At<String> = "open",
         /// The tiers of each region bound everything, switches included.
         geofence: At<bool> = "false",
+        /// What orders about the service must say, beside what the server's configuration asks.
+        orders: ServiceOrdersSpec,
         /// Who gets what.
         policies: PoliciesSpec = required,
         /// What the service can answer with, by id.

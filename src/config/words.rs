@@ -72,6 +72,16 @@ words! {
 }
 
 words! {
+    /// What an order must say.
+    NeedWord {
+        /// Why.
+        Reason = "reason",
+        /// Until when, if something stands because of it.
+        ExpiresIn = "expires_in",
+    }
+}
+
+words! {
     /// What a probe speaks.
     ProtocolWord {
         /// An HTTP request.

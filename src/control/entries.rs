@@ -4,7 +4,8 @@
 //! becomes of the condition, until they have gone elsewhere: a dip of its `when` check, or an earlier tier that has
 //! recovered and waits for failback, throws nobody back.
 //!
-//! - `manual` is never met: orders enter without asking.
+//! - `manual` is never met: orders enter without asking, as they do not ask for a delay or for confirmation. The
+//!   checks of `when` they are asked for ([`EntryState::Unmet`]): those say whether the tier can serve.
 //! - `after`: the earlier tiers have been unusable for so long. Unusable is down, ordered out, or closed by a
 //!   condition of their own; what is merely not known is not unusable. When all of them are ordered out the delay
 //!   has no purpose, and is none.
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::moves::Chosen;
+use super::orders::TierKey;
 use super::scene::Scene;
 use crate::health::Verdicts;
 use crate::model::{
@@ -24,9 +26,6 @@ use crate::model::{
     ServiceIx, State,
 };
 use crate::steer::{Floor, Standing};
-
-/// A tier: of whom, for whom, and its position.
-pub(super) type TierKey = (ServiceIx, Option<RegionIx>, u16);
 
 /// A tier that clients have entered, as it is stored: by names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,7 +53,7 @@ pub(super) struct Door {
 }
 
 /// The conditions of all tiers that have one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     doors: BTreeMap<TierKey, Door>,
     by_check: HashMap<CheckIx, BTreeSet<ServiceIx>>,
@@ -79,12 +78,17 @@ impl Entries {
                 for (at, tier) in tiers(route).iter().enumerate().filter(|(_, tier)| !tier.entry.is_free()) {
                     let key = (ix, route.region, position(at));
                     let name = named(policy, key, tier);
+                    let is_entered = entered.contains(&name);
                     let door = Door {
                         // A reload does not begin a delay anew.
                         unusable_since: unusable.get(&name).copied(),
-                        is_entered: entered.contains(&name),
+                        is_entered,
                         opens_at: None,
-                        state: EntryState::Unmet("nothing is known yet".into()),
+                        // Who is inside stays inside, also while nothing is judged.
+                        state: match is_entered {
+                            true => EntryState::Met,
+                            false => EntryState::Unmet("nothing is known yet".into()),
+                        },
                         is_asked: false,
                     };
                     self.doors.insert(key, door);
@@ -106,6 +110,16 @@ impl Entries {
     fn unusable(&self, policy: &PolicySet) -> BTreeMap<KeptEntry, Moment> {
         let since = self.doors.iter().filter_map(|(key, door)| Some((key, door.unusable_since?)));
         since.filter_map(|(key, since)| Some((named(policy, *key, tier_of(policy, *key)?), since))).collect()
+    }
+
+    /// The same, of these services alone.
+    pub(super) fn of_services(&self, services: &BTreeSet<ServiceIx>) -> Entries {
+        let doors = self.doors.iter().filter(|((service, ..), _)| services.contains(service));
+        Entries {
+            doors: doors.map(|(key, door)| (*key, door.clone())).collect(),
+            by_check: HashMap::new(),
+            anywhere: self.anywhere.clone(),
+        }
     }
 
     /// The tiers that clients have entered, to be stored.
@@ -164,40 +178,78 @@ impl Entries {
         now: Moment,
     ) -> bool {
         let mut is_changed = false;
+        for (key, door) in self.weighed(scene, verdicts, ix, standings, now) {
+            let is_same = self.doors.get(&key).is_some_and(|before| before.state == door.state);
+            is_changed |= !is_same;
+            self.doors.insert(key, door);
+        }
+        is_changed
+    }
+
+    /// What they would come to if its endpoints stood like this. Nothing changes.
+    pub(super) fn judged(
+        &self,
+        scene: &Scene<'_>,
+        verdicts: &Verdicts,
+        ix: ServiceIx,
+        standings: &[Standing],
+        now: Moment,
+    ) -> impl Iterator<Item = (TierKey, EntryState)> + use<> {
+        self.weighed(scene, verdicts, ix, standings, now).into_iter().map(|(key, door)| (key, door.state))
+    }
+
+    fn weighed(
+        &self,
+        scene: &Scene<'_>,
+        verdicts: &Verdicts,
+        ix: ServiceIx,
+        standings: &[Standing],
+        now: Moment,
+    ) -> BTreeMap<TierKey, Door> {
+        let mut weighed: BTreeMap<TierKey, Door> = BTreeMap::new();
         for route in scene.service(ix).policy.all_routes() {
             let members = tiers(route);
             for (at, tier) in members.iter().enumerate().filter(|(_, tier)| !tier.entry.is_free()) {
                 let key = (ix, route.region, position(at));
-                let earlier = self.earlier(key, members, standings);
-                let unmet = self.unmet(scene.policy(), verdicts, (ix, tier), standings, &earlier);
-                let Some(door) = self.doors.get_mut(&key) else { continue };
+                let Some(mut door) = self.doors.get(&key).cloned() else { continue };
+                let earlier = self.earlier(key, members, standings, &weighed);
+                let closed = self.closed(scene.policy(), verdicts, (ix, tier), standings);
+                let mut unmet = self.unmet(scene.policy(), verdicts, (ix, tier), &earlier);
                 door.is_asked = earlier.is_unusable;
                 door.unusable_since = earlier.is_unusable.then(|| door.unusable_since.unwrap_or(now));
                 door.opens_at = None;
-                let mut unmet = unmet;
                 let waited = door.unusable_since.map(|since| now.since(since));
                 let needed = if earlier.is_ordered { Duration::ZERO } else { tier.entry.after };
                 if waited.is_none_or(|waited| waited < needed) {
                     unmet.push(format!("the tiers before it have not been unusable for {needed:?}"));
                     door.opens_at = door.unusable_since.map(|since| since + needed);
                 }
-                let state = match door.is_entered || unmet.is_empty() {
-                    true => EntryState::Met,
-                    false => EntryState::Unmet(unmet.join("; ")),
+                let why = |unmet: &[String]| closed.iter().chain(unmet).cloned().collect::<Vec<_>>().join("; ");
+                door.state = match (door.is_entered, closed.is_empty(), unmet.is_empty()) {
+                    (true, ..) | (false, true, true) => EntryState::Met,
+                    (false, true, false) => EntryState::ByOrder(why(&unmet)),
+                    (false, false, _) => EntryState::Unmet(why(&unmet)),
                 };
                 if door.is_entered {
                     door.opens_at = None;
                 }
-                is_changed |= std::mem::replace(&mut door.state, state.clone()) != state;
+                weighed.insert(key, door);
             }
         }
-        is_changed
+        weighed
     }
 
-    fn earlier(&self, (service, region, tier): TierKey, members: &[Member], standings: &[Standing]) -> Earlier {
+    fn earlier(
+        &self,
+        (service, region, tier): TierKey,
+        members: &[Member],
+        standings: &[Standing],
+        weighed: &BTreeMap<TierKey, Door>,
+    ) -> Earlier {
         let (mut blocking, mut is_unusable, mut is_ordered) = (Vec::new(), true, true);
         for (at, member) in members.iter().enumerate().take(usize::from(tier)) {
-            let door = self.doors.get(&(service, region, position(at)));
+            let key = (service, region, position(at));
+            let door = weighed.get(&key).or_else(|| self.doors.get(&key));
             let is_open = door.is_none_or(|door| door.state == EntryState::Met);
             for endpoint in endpoints(member) {
                 let standing = &standings[endpoint.at()];
@@ -212,19 +264,15 @@ impl Entries {
         Earlier { blocking, is_unusable, is_ordered }
     }
 
-    /// What of the conditions, the delay left out, does not hold.
-    fn unmet(
+    /// Checks that it asks for and that are not up.
+    fn closed(
         &self,
         policy: &PolicySet,
         verdicts: &Verdicts,
         (ix, tier): (ServiceIx, &Member),
         standings: &[Standing],
-        earlier: &Earlier,
     ) -> Vec<String> {
-        let mut unmet = Vec::new();
-        if tier.entry.manual {
-            unmet.push("it is entered by order only".to_owned());
-        }
+        let mut closed = Vec::new();
         for check in &tier.entry.when {
             let spec = policy.checks.get(usize::from(check.0));
             let is_up = match spec.is_some_and(|check| check.spec.host.is_some()) {
@@ -232,8 +280,23 @@ impl Entries {
                 false => is_up_there(policy, verdicts, (ix, tier), standings, *check),
             };
             if !is_up {
-                unmet.push(format!("check {} is not up there", spec.map_or("?", |check| check.id.as_str())));
+                closed.push(format!("check {} is not up there", spec.map_or("?", |check| check.id.as_str())));
             }
+        }
+        closed
+    }
+
+    /// What of the other conditions, the delay left out, does not hold.
+    fn unmet(
+        &self,
+        policy: &PolicySet,
+        verdicts: &Verdicts,
+        (ix, tier): (ServiceIx, &Member),
+        earlier: &Earlier,
+    ) -> Vec<String> {
+        let mut unmet = Vec::new();
+        if tier.entry.manual {
+            unmet.push("it is entered by order only".to_owned());
         }
         if tier.entry.confirm > 1 && !earlier.is_ordered {
             let agree = earlier.blocking.iter().map(|endpoint| verdicts.confirmations(policy, ix, *endpoint));
@@ -321,6 +384,11 @@ fn endpoints(member: &Member) -> Vec<EndpointIx> {
 
 fn position(at: usize) -> u16 {
     u16::try_from(at).expect("limits bound the tiers of a region")
+}
+
+/// What a tier is called, whatever its position.
+pub(super) fn name_of(policy: &PolicySet, key: TierKey) -> Option<KeptEntry> {
+    Some(named(policy, key, tier_of(policy, key)?))
 }
 
 fn named(policy: &PolicySet, (service, region, _): TierKey, tier: &Member) -> KeptEntry {

@@ -1,11 +1,12 @@
 //! What may change what is served, and what is answered to those who asked for it.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::orders::{Answer, OrderRefused, Request};
+use super::orders::{Answer, OrderRefused, Request, Sender};
+use super::reading::Loaded;
 use super::status::Blindness;
 use crate::diag::Diagnostic;
 use crate::health::TargetId;
@@ -20,6 +21,8 @@ pub enum Event {
         /// Who waits for it.
         reply: oneshot::Sender<Reloaded>,
     },
+    /// Files have been read, on a thread of their own.
+    Loaded(Box<Loaded>),
     /// States of this node's targets, as the engine publishes them. The first result of a target comes even
     /// when it says what was remembered.
     Health(Vec<(TargetId, State)>),
@@ -36,8 +39,19 @@ pub enum Event {
     Order {
         /// What.
         submission: Box<Submission>,
+        /// When it came: it is answered within 5 s of that.
+        arrived: Instant,
         /// Who waits for it.
         reply: oneshot::Sender<Result<Ordered, NotOrdered>>,
+    },
+    /// A person says that the wall clock is right, after it had jumped.
+    AcceptClock {
+        /// Who says so.
+        by: Sender,
+        /// Why.
+        reason: String,
+        /// Who waits for it.
+        reply: oneshot::Sender<ClockAccepted>,
     },
     /// The journal has an order, or refuses it.
     Stored {
@@ -53,7 +67,7 @@ pub enum Event {
 }
 
 /// What came of a reload.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reloaded {
     /// The generation that serves now: a new one, or after an error the old one.
     pub generation: Generation,
@@ -63,6 +77,15 @@ pub struct Reloaded {
     pub found: Vec<Diagnostic>,
     /// How long reading and compiling took.
     pub took: Duration,
+}
+
+/// What came of a person's word about the wall clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockAccepted {
+    /// How far it had jumped, and whether ahead; `None`: it was believed already.
+    pub jumped: Option<(Duration, bool)>,
+    /// Standing orders whose time is over by it, and that end now.
+    pub due: usize,
 }
 
 /// One result of somebody else's.
@@ -105,7 +128,7 @@ pub struct Submission {
     /// Say what would happen, and do nothing.
     pub is_dry_run: bool,
     /// By which its sender will know it again: the same request under the same key is carried out once. At most
-    /// [`crate::limits::IDEMPOTENCY_KEY_LEN_MAX`] octets.
+    /// [`crate::limits::IDEMPOTENCY_SCOPED_LEN_MAX`] octets.
     pub key: Option<String>,
 }
 
@@ -169,8 +192,36 @@ pub enum NotOrdered {
     KeyReused(String),
 }
 
+impl NotOrdered {
+    /// A panic on the order's way: everything is as it was before.
+    pub(super) fn defect() -> NotOrdered {
+        NotOrdered::NotStored {
+            why: "a defect of Meridian, please report it: the order could not be carried out; nothing has changed"
+                .to_owned(),
+            is_late: false,
+        }
+    }
+
+    /// Whoever waits must be told something, and the store is still at it.
+    pub(super) fn late() -> NotOrdered {
+        Refusal::Timeout.into()
+    }
+}
+
 impl From<Refusal> for NotOrdered {
     fn from(refusal: Refusal) -> NotOrdered {
-        NotOrdered::NotStored { is_late: matches!(refusal, Refusal::Timeout | Refusal::Busy), why: refusal.to_string() }
+        let (is_late, what_of_it) = match &refusal {
+            Refusal::Timeout | Refusal::Busy => (true, "nothing has changed, and nothing will"),
+            // It says so itself.
+            Refusal::Unsure => return NotOrdered::NotStored { why: refusal.to_string(), is_late: true },
+            Refusal::Full
+            | Refusal::ReadOnly(_)
+            | Refusal::Broken(_)
+            | Refusal::Locked { .. }
+            | Refusal::Newer(_)
+            | Refusal::TooLarge
+            | Refusal::Closed => (false, "nothing has changed"),
+        };
+        NotOrdered::NotStored { why: format!("{refusal}; {what_of_it}"), is_late }
     }
 }

@@ -1,19 +1,23 @@
 //! How the rest of the program talks to control.
 //!
 //! Orders, reports and reloads wait in a bounded inbox and are answered; when it is full they are refused at once.
-//! Health, and what became of orders in the journal, wait beside it, so that they are never refused: the states that have come since control last looked are one
-//! event.
+//! Health, what became of orders in the journal, and files that were read wait beside it, so that they are never
+//! refused: the states that have come since control last looked are one event.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
-use super::event::{Event, NotOrdered, Ordered, Reloaded, Report, Reported, Submission};
+use super::event::{ClockAccepted, Event, NotOrdered, Ordered, Reloaded, Report, Reported, Submission};
+use super::feed::Feed;
+use super::orders::Sender;
+use super::reading::Loaded;
 use super::status::{Blindness, Status};
+use super::tallied::Tallied;
 use crate::health::TargetId;
 use crate::limits;
 use crate::model::State;
@@ -38,11 +42,13 @@ struct Waiting {
     blindness: Option<Option<Blindness>>,
     /// Of orders that the journal had: as many as control gave it, which is one at a time.
     fates: Vec<(u64, Result<(), Refusal>)>,
+    /// Files that were read: one reading is under way at a time.
+    loaded: Option<Box<Loaded>>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.blindness.is_none() && self.fates.is_empty()
+        self.states.is_empty() && self.blindness.is_none() && self.fates.is_empty() && self.loaded.is_none()
     }
 
     /// Without bound only if control stood still: then the newest state of each target is all that is kept.
@@ -63,6 +69,8 @@ pub struct Handle {
     status: Arc<ArcSwap<Status>>,
     first_round: watch::Receiver<bool>,
     subscription: Subscription,
+    feed: Arc<Feed>,
+    tallied: Arc<Tallied>,
 }
 
 impl Handle {
@@ -76,9 +84,19 @@ impl Handle {
         self.subscription.clone()
     }
 
+    /// What was answered.
+    pub fn tallied(&self) -> &Arc<Tallied> {
+        &self.tallied
+    }
+
     /// How it all stands.
     pub fn status(&self) -> Arc<Status> {
         self.status.load_full()
+    }
+
+    /// What happens.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// Returns once every target has been heard of, or control has ended. Whoever opens doors waits for it, but no
@@ -121,12 +139,32 @@ impl Handle {
 
     /// Orders. The answer comes once the order is durable and in force, or refused.
     pub async fn order(&self, submission: Submission) -> Result<Result<Ordered, NotOrdered>, Unanswered> {
-        self.ask(|reply| Event::Order { submission: Box::new(submission), reply }).await
+        self.order_since(submission, Instant::now()).await
+    }
+
+    /// The same of an order that has been here for a while: it is answered in time reckoned from then, and is in force
+    /// only if that can be answered.
+    pub async fn order_since(
+        &self,
+        submission: Submission,
+        arrived: Instant,
+    ) -> Result<Result<Ordered, NotOrdered>, Unanswered> {
+        self.ask(|reply| Event::Order { submission: Box::new(submission), arrived, reply }).await
+    }
+
+    /// Says that the wall clock is right: what waited for that ends by it.
+    pub async fn accept_clock(&self, by: Sender, reason: String) -> Result<ClockAccepted, Unanswered> {
+        self.ask(|reply| Event::AcceptClock { by, reason, reply }).await
     }
 
     /// What became of an order in the journal. Never waits, and is never refused.
     pub(super) fn stored(&self, ticket: u64, fate: Result<(), Refusal>) {
         self.wake_with(|waiting| waiting.fates.push((ticket, fate)));
+    }
+
+    /// Files have been read. Never waits, and is never refused.
+    pub(super) fn loaded(&self, loaded: Loaded) {
+        self.wake_with(|waiting| waiting.loaded = Some(Box::new(loaded)));
     }
 
     /// Ends control, after what waits already.
@@ -166,13 +204,23 @@ impl Inbox {
             waiting: Arc::clone(&waiting),
             status: Arc::clone(&status),
             first_round: is_complete,
+            tallied: Arc::new(Tallied::new(subscription.clone())),
             subscription,
+            feed: Arc::new(Feed::new()),
         };
         Inbox { events, waiting, status, first_round, handle }
     }
 
+    pub(super) fn tallied(&self) -> &Arc<Tallied> {
+        &self.handle.tallied
+    }
+
     pub(super) fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    pub(super) fn feed(&self) -> &Feed {
+        &self.handle.feed
     }
 
     pub(super) fn publish(&self, status: Status) {
@@ -213,10 +261,11 @@ impl Inbox {
 
     pub(super) fn folded(&self) -> Vec<Event> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Waiting { states, blindness, fates } = std::mem::take(&mut *waiting);
+        let Waiting { states, blindness, fates, loaded } = std::mem::take(&mut *waiting);
         let states = Some(states).filter(|states| !states.is_empty()).map(Event::Health);
         let fates = fates.into_iter().map(|(ticket, fate)| Event::Stored { ticket, fate });
+        let loaded = loaded.map(Event::Loaded);
         // An order is judged again on the newest health.
-        blindness.map(Event::Blindness).into_iter().chain(states).chain(fates).collect()
+        blindness.map(Event::Blindness).into_iter().chain(states).chain(fates).chain(loaded).collect()
     }
 }

@@ -84,6 +84,9 @@ pub struct Restored {
     pub book: Book,
     /// The highest revision that was ever given out.
     pub revisions_to: Revision,
+    /// The last order in force when latches and yielded preferences were stored: what later ones ended is among them
+    /// still.
+    pub kept_to: Revision,
     /// Latches.
     pub latches: Vec<KeptLatch>,
     /// Entered tiers.

@@ -17,10 +17,11 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::event::{NotOrdered, Ordered, Submission};
-use super::orders::{Answer, Book, Clock, Clocks, Frozen, Holds, Request, Resolved, What, misnamed};
+use super::ordering::Judged;
+use super::orders::{Answer, Book, Clock, Clocks, Frozen, Holds, Request, Resolved, Unit, What, misnamed};
 use super::status::Now;
 use crate::limits;
-use crate::model::{Facts, Moment, PolicySet, Revision};
+use crate::model::{Facts, Generation, Moment, PolicySet, Revision};
 use crate::store;
 use crate::table::Base;
 
@@ -34,6 +35,8 @@ pub(super) struct Waiting {
     pub(super) reply: Reply,
     /// Afterwards its sender has gone.
     pub(super) deadline: Moment,
+    /// Until then it is answered, whatever the disk does.
+    pub(super) answer_by: Moment,
 }
 
 /// An order in the journal's hands.
@@ -43,6 +46,8 @@ pub(super) struct Parked {
     pub(super) submission: Submission,
     pub(super) reply: Reply,
     pub(super) resolved: Resolved,
+    /// What it was judged to be, as long as nothing has changed since.
+    pub(super) judged: Option<(Version, Box<Judged>)>,
     /// Of the indices in `resolved`.
     pub(super) base: Arc<Base>,
     pub(super) revision: Revision,
@@ -52,6 +57,18 @@ pub(super) struct Parked {
     pub(super) wall: SystemTime,
     pub(super) rearmed: BTreeSet<u64>,
     pub(super) stage: Stage,
+    /// Until then it is answered, whatever the disk does.
+    pub(super) answer_by: Moment,
+    /// It was answered as not in force: it never will be.
+    pub(super) is_given_up: bool,
+}
+
+/// What an order was judged on: while it is the same, so is the judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) generation: Generation,
+    /// Events that may have changed what no table says yet.
+    pub(super) changes: u64,
 }
 
 /// What the journal does with the parked order.
@@ -76,7 +93,7 @@ pub(super) struct Lane {
     pub(super) book: Arc<Book>,
     pub(super) holds: Holds,
     /// What is held while nothing moves by itself.
-    pub(super) frozen: Option<Frozen>,
+    pub(super) frozen: Option<Arc<Frozen>>,
     /// Drains out of which no old answer is left.
     pub(super) drained: BTreeSet<u64>,
     /// When that will be so of the others.
@@ -89,6 +106,14 @@ pub(super) struct Lane {
     pub(super) owed: BTreeMap<String, Option<Value>>,
     /// An order that was refused would be in force after a restart: until the journal takes what is owed.
     pub(super) is_withdrawal_owed: bool,
+    /// What is owed is in the journal's hands.
+    pub(super) settling: Option<u64>,
+    /// When that was tried last.
+    settled_at: Option<Moment>,
+    /// Orders and expiries take turns.
+    pub(super) is_expiry_next: bool,
+    /// The order that a panic kept from taking effect, until another one does.
+    pub(super) defect: Option<u64>,
     remembered: VecDeque<Remembered>,
     revisions_to: u64,
     tickets: u64,
@@ -114,6 +139,10 @@ impl Lane {
             queue: VecDeque::new(),
             owed: BTreeMap::new(),
             is_withdrawal_owed: false,
+            settling: None,
+            settled_at: None,
+            is_expiry_next: false,
+            defect: None,
             remembered: VecDeque::new(),
             nameless: BTreeSet::new(),
             tickets: 0,
@@ -122,10 +151,50 @@ impl Lane {
         }
     }
 
+    /// When it was last looked at the clocks.
+    pub(super) fn seen(&self) -> Now {
+        self.seen
+    }
+
     /// Looks at the clocks.
     pub(super) fn observe(&mut self, now: Now) {
         self.seen = now;
         self.clock = self.clocks.observe(now.moment, now.wall);
+    }
+
+    /// Nothing is in the journal's hands.
+    pub(super) fn is_free(&self) -> bool {
+        self.parked.is_none() && self.settling.is_none()
+    }
+
+    /// Something is owed, and it is time to try again; notes that it is tried.
+    pub(super) fn is_settling_due(&mut self, now: Moment) -> bool {
+        let retry = Duration::from_millis(limits::STORE_RETRY_MS);
+        let is_due = !self.owed.is_empty() && self.settled_at.is_none_or(|at| at + retry <= now);
+        if is_due {
+            self.settled_at = Some(now);
+        }
+        is_due
+    }
+
+    /// The wall clock, as far as it is believed: orders given after a jump end when they should.
+    pub(super) fn wall(&self, now: Now) -> SystemTime {
+        match self.clock {
+            Clock::Steady => now.wall,
+            Clock::Jumped { by, is_ahead: true } => now.wall.checked_sub(by).unwrap_or(now.wall),
+            Clock::Jumped { by, is_ahead: false } => now.wall.checked_add(by).unwrap_or(now.wall),
+        }
+    }
+
+    /// A person says that the wall clock is right; by how much it had jumped, if it had.
+    pub(super) fn accept_clock(&mut self, now: Now) -> Option<(Duration, bool)> {
+        let jumped = match self.clock {
+            Clock::Steady => None,
+            Clock::Jumped { by, is_ahead } => Some((by, is_ahead)),
+        };
+        self.clocks.accept(now.moment, now.wall);
+        self.clock = Clock::Steady;
+        jumped
     }
 
     /// Above all that were ever given out, of refused orders too.
@@ -143,10 +212,11 @@ impl Lane {
     }
 
     /// The facts that are no orders, as routing sees them.
-    pub(super) fn world(&self, policy: &PolicySet, live: Facts) -> Facts {
-        let Some(frozen) = &self.frozen else { return live };
-        let Facts { overrides, .. } = self.book.facts(policy, &Facts::all_up(), &self.drained);
-        frozen.world(&Facts { overrides, ..live })
+    pub(super) fn world(&self, live: Facts) -> Facts {
+        match &self.frozen {
+            Some(frozen) => frozen.world(&live),
+            None => live,
+        }
     }
 
     /// Begins to count for new drains, each `until` no old answer is left; true when some have come to that.
@@ -165,6 +235,15 @@ impl Lane {
         self.draining.retain(|_, until| *until > now);
         self.drained.extend(&done);
         !done.is_empty()
+    }
+
+    /// Counts anew for drains that are not over: when no answer is left of what they are about. Never longer than before.
+    pub(super) fn retime(&mut self, until: impl Fn(&BTreeSet<Unit>) -> Moment) {
+        for (revision, at) in &mut self.draining {
+            if let Some(What::Out { units }) = self.book.get(*revision).map(|standing| &standing.what) {
+                *at = until(units).min(*at);
+            }
+        }
     }
 
     /// Some drain is over.
@@ -192,6 +271,11 @@ impl Lane {
         let holds = self.holds.next_wake().filter(|_| self.frozen.is_none() && !is_health_waiting);
         let drains = self.draining.values().min().copied();
         let queue = self.queue.iter().map(|waiting| waiting.deadline).min();
+        let next = (self.is_free() && !self.queue.is_empty()).then_some(self.seen.moment);
+        let retry = Duration::from_millis(limits::STORE_RETRY_MS);
+        let owed = (!self.owed.is_empty() && self.is_free())
+            .then(|| self.settled_at.map_or(self.seen.moment + retry, |at| (at + retry).max(self.seen.moment)));
+        let parked = self.parked.as_ref().filter(|parked| !parked.is_given_up).map(|parked| parked.answer_by);
         let retry = Duration::from_millis(limits::EXPIRY_RETRY_MS);
         let tried = self
             .tried
@@ -210,7 +294,7 @@ impl Lane {
                 is_any.then(|| self.seen.moment + Duration::from_secs(limits::CLOCK_JUMP_S))
             }
         };
-        [holds, drains, queue, tried, expiry].into_iter().flatten().min()
+        [holds, drains, queue, next, owed, parked, tried, expiry].into_iter().flatten().min()
     }
 
     pub(super) fn remember(&mut self, remembered: Remembered) {
@@ -240,7 +324,7 @@ impl Lane {
     /// Everything that was owed is durable.
     pub(super) fn paid(&mut self) {
         self.owed.clear();
-        self.is_withdrawal_owed = false;
+        (self.is_withdrawal_owed, self.settled_at) = (false, None);
     }
 
     /// What standing orders, or the one in the journal's hands, would name in vain if these files served, and do not now.
@@ -263,15 +347,28 @@ impl Lane {
         if let Clock::Jumped { by, is_ahead } = self.clock {
             let way = if is_ahead { "ahead" } else { "back" };
             alarms.push(format!(
-                "the clock of this machine jumped {way} by {} s: nothing expires until it is back, or Meridian is \
-                 restarted with the right time",
+                "the clock of this machine jumped {way} by {} s: nothing expires until it is back, or somebody says \
+                 that it is right now: `meridian clock accept`",
                 by.as_secs()
             ));
+        }
+        if let Some(revision) = self.defect {
+            alarms.push(format!(
+                "the order of revision {revision} could not be carried out and was taken back: a defect of Meridian, \
+                 please report it"
+            ));
+        }
+        if !self.owed.is_empty() && !self.is_withdrawal_owed {
+            alarms.push(
+                "orders are in force that are not stored: a restart would forget them; they are stored as soon as the \
+                 store takes them"
+                    .to_owned(),
+            );
         }
         if self.is_withdrawal_owed {
             alarms.push(
                 "an order was refused after it had been stored, and the store did not take that back: a restart before \
-                 the next order would bring it into force"
+                 it does would bring it into force; it is tried again"
                     .to_owned(),
             );
         }
@@ -296,7 +393,7 @@ impl Lane {
 pub(super) fn fingerprint(request: &Request) -> String {
     let text = serde_json::to_vec(&(
         &request.order,
-        &request.sender,
+        (&request.sender.identity, &request.sender.actor, request.sender.is_robot),
         &request.reason,
         request.expires_in.map(|time| time.as_millis()),
         &request.force,

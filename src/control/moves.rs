@@ -111,7 +111,7 @@ pub(super) struct Chosen {
 }
 
 /// All latches.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Latches {
     standing: BTreeMap<LatchKey, Latched>,
     /// About what no file names now: a file that is gone by mistake may come back.

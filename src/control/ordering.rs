@@ -1,29 +1,33 @@
 //! The way of an order through the writer: see [`super::orders`] for what each step decides.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::event::{LatchName, NotOrdered, Ordered, Submission};
-use super::lane::{Parked, Remembered, Reply, Stage, Waiting, fingerprint};
+use super::feed::Happened;
+use super::lane::{Parked, Remembered, Reply, Stage, Version, Waiting, fingerprint};
 use super::moves::{FailedBack, LatchKey};
 use super::orders::{
-    Answer, Book, Deed, Draft, ELSEWHERE, Frozen, Ground, Judgement, Order, OrderRefused, Release, Request, Resolved,
-    Sample, Samples, answer, assess, draft, expiry, journal, not_durable, note_refusal, overdue, validate,
+    Answer, Book, Deed, Draft, ELSEWHERE, Frozen, Ground, Judgement, OrderRefused, Release, Request, Resolved, Rule,
+    Settling, answer, assess, draft, expiry, journal, not_durable, note_refusal, overdue, validate,
 };
 use super::status::Now;
 use super::writer::{Changes, Control};
 use crate::limits;
-use crate::model::{DatacenterIx, Facts, Generation, Moment, OrderSettings, OverrideKind, Revision, ServiceIx};
+use crate::model::{DatacenterIx, Facts, Generation, OrderSettings, OverrideKind, Revision, ServiceIx};
 use crate::steer::Floor;
 use crate::store::{self, Refusal};
 use crate::table::{RoutingTable, standings};
 
 /// Everything of one moment that an order is judged on.
-struct Scenery {
+pub(super) struct Scenery {
     table: Arc<RoutingTable>,
     book: Arc<Book>,
     world: Facts,
+    /// Without the freeze that holds.
+    thawed: Option<Facts>,
     drained: BTreeSet<u64>,
     rearmed: BTreeSet<u64>,
     wall: SystemTime,
@@ -31,13 +35,15 @@ struct Scenery {
 }
 
 impl Scenery {
-    fn ground(&self) -> Ground<'_> {
+    pub(super) fn ground<'a>(&'a self, settling: &'a dyn Settling) -> Ground<'a> {
         Ground {
             table: &self.table,
             book: &self.book,
             world: &self.world,
             drained: &self.drained,
             rearmed: &self.rearmed,
+            settling,
+            thawed: self.thawed.as_ref(),
             now: self.wall,
             settings: &self.settings,
         }
@@ -45,35 +51,40 @@ impl Scenery {
 }
 
 /// An order that was judged.
-struct Judged {
-    resolved: Resolved,
-    draft: Draft,
-    judgement: Judgement,
-    outcome: Outcome,
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) resolved: Resolved,
+    pub(super) draft: Draft,
+    pub(super) judgement: Judgement,
+    pub(super) outcome: Outcome,
 }
 
 /// What its sender is told.
-struct Outcome {
+#[derive(Debug)]
+pub(super) struct Outcome {
     answer: Answer,
     latches: FailedBack,
     old_answers_until: Option<SystemTime>,
 }
 
-/// Nobody has sampled queries.
-fn no_samples() -> Samples<[Sample; 0]> {
-    Samples { queries: [], span: Duration::ZERO }
-}
-
-fn send(reply: Reply, outcome: Result<Ordered, NotOrdered>) {
+pub(super) fn send(reply: Reply, outcome: Result<Ordered, NotOrdered>) {
     if let Some(reply) = reply {
         // Who asked may have gone; the order counts all the same.
         drop(reply.send(outcome));
     }
 }
 
+/// Does it; a panic is a defect of ours, which is told, and its sender need not guess.
+pub(super) fn sound<T>(what: &str, work: impl FnOnce() -> T) -> Result<T, NotOrdered> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+        tracing::error!("{what} panicked: a defect of Meridian, please report it");
+        NotOrdered::defect()
+    })
+}
+
 impl Control {
     /// An order that comes in.
-    pub(super) fn order(&mut self, submission: Submission, reply: Reply, now: Now) {
+    pub(super) fn order(&mut self, submission: Submission, age: Duration, reply: Reply, now: Now) {
         if submission.is_dry_run {
             let outcome = self.dry_run(&submission.request, now);
             return send(reply, outcome);
@@ -81,8 +92,11 @@ impl Control {
         if self.lane.queue.len() >= limits::ORDERS_QUEUED_MAX {
             return send(reply, Err(Refusal::Busy.into()));
         }
-        let deadline = now.moment + Duration::from_millis(limits::STORE_ORDER_MS);
-        self.lane.queue.push_back(Waiting { submission, reply, deadline });
+        let left = |ms: u64| Duration::from_millis(ms).saturating_sub(age);
+        let answer_by = now.moment + left(limits::ORDER_ANSWER_MS);
+        let store_by = now.moment + left(limits::ORDER_ANSWER_MS - limits::STORE_VOID_GRACE_MS);
+        let deadline = store_by.min(now.moment + Duration::from_millis(limits::STORE_ORDER_MS));
+        self.lane.queue.push_back(Waiting { submission, reply, deadline, answer_by });
     }
 
     /// Sends orders on their way: what time has ordered, then what waits; one at a time.
@@ -90,25 +104,36 @@ impl Control {
         let (late, queue) =
             std::mem::take(&mut self.lane.queue).into_iter().partition(|waiting| waiting.deadline <= now.moment);
         self.lane.queue = queue;
+        self.answer_in_time(now);
         for Waiting { reply, .. } in Vec::from(late) {
             send(reply, Err(Refusal::Timeout.into()));
         }
-        while self.lane.parked.is_none() {
-            if let Some(revision) = self.lane.due_expiry(now) {
-                self.expire(revision, now);
-            } else if let Some(Waiting { submission, reply, deadline }) = self.lane.queue.pop_front() {
-                self.begin(submission, reply, deadline, now);
-            } else {
-                return;
-            }
+        self.settle_what_is_owed(now);
+        // One for each look at the clock: what waits behind a slow one may be late by then. Orders and expiries take
+        // turns.
+        if !self.lane.is_free() {
+            return;
+        }
+        let is_expiry_first = std::mem::take(&mut self.lane.is_expiry_next) || self.lane.queue.is_empty();
+        if is_expiry_first && let Some(revision) = self.lane.due_expiry(now) {
+            self.expire(revision, now);
+        } else if let Some(waiting) = self.lane.queue.pop_front() {
+            self.lane.is_expiry_next = true;
+            self.begin(waiting, now);
         }
     }
 
-    fn scenery(&self, wall: SystemTime, rearmed: BTreeSet<u64>) -> Scenery {
+    /// Of what an order is judged on.
+    pub(super) fn version(&self) -> Version {
+        Version { generation: self.generation, changes: self.changes }
+    }
+
+    pub(super) fn scenery(&self, wall: SystemTime, rearmed: BTreeSet<u64>) -> Scenery {
         Scenery {
             table: self.publisher.current(),
             book: Arc::clone(&self.lane.book),
             world: self.world(),
+            thawed: self.lane.frozen.is_some().then(|| self.live()),
             drained: self.lane.drained.clone(),
             rearmed,
             wall,
@@ -117,18 +142,18 @@ impl Control {
     }
 
     fn dry_run(&self, request: &Request, now: Now) -> Result<Ordered, NotOrdered> {
-        let scenery = self.scenery(now.wall, self.lane.holds.rearmed());
-        let judged = self.judge(request, &scenery)?;
+        let scenery = self.scenery(self.lane.wall(now), self.lane.holds.rearmed());
+        let judged = sound("a dry run", || self.judge(request, &scenery))??;
         let is_durable = self.seams.journal.as_ref().is_some_and(|journal| journal.refusal().is_none());
         Ok(Ordered { is_dry_run: true, ..self.ordered(judged.outcome, is_durable, None) })
     }
 
     fn judge(&self, request: &Request, scenery: &Scenery) -> Result<Judged, OrderRefused> {
-        let resolved = validate(request, &scenery.ground())?;
+        let resolved = validate(request, &scenery.ground(self))?;
         self.judge_resolved(request, resolved, self.lane.next_revision(), scenery, false)
     }
 
-    fn judge_resolved(
+    pub(super) fn judge_resolved(
         &self,
         request: &Request,
         resolved: Resolved,
@@ -136,9 +161,9 @@ impl Control {
         scenery: &Scenery,
         is_stored: bool,
     ) -> Result<Judged, OrderRefused> {
-        let ground = scenery.ground();
+        let ground = scenery.ground(self);
         let draft = draft(request, &resolved, &ground, (revision, Generation(self.generation.0 + 1)))?;
-        let mut assessment = assess(request, &resolved, &draft, &ground, no_samples());
+        let mut assessment = assess(request, &resolved, &draft, &ground, self.samples());
         match &self.seams.journal {
             _ if !draft.is_changed() || is_stored => {}
             Some(journal) => {
@@ -152,7 +177,7 @@ impl Control {
             }
         }
         let latches = draft.applied.release.as_ref().map(|release| self.failed_back(release)).unwrap_or_default();
-        if matches!(resolved.deed, Deed::Failback { .. }) {
+        if matches!(resolved.deed, Deed::Failback { .. } | Deed::ClearSwitch { home: Some(_), .. }) {
             let away: BTreeSet<DatacenterIx> = latches.kept.iter().map(|(.., datacenter)| *datacenter).collect();
             assessment.judgement.warnings.extend(away.into_iter().map(|datacenter| {
                 let id = &self.base.policy().datacenters[datacenter.at()].id;
@@ -186,43 +211,48 @@ impl Control {
         }
     }
 
-    fn begin(&mut self, submission: Submission, reply: Reply, deadline: Moment, now: Now) {
+    fn begin(&mut self, waiting: Waiting, now: Now) {
+        let Waiting { submission, reply, deadline, answer_by } = waiting;
         if let Some(known) = self.repetition(&submission) {
             return send(reply, known);
         }
         let request = &submission.request;
-        let scenery = self.scenery(now.wall, self.lane.holds.rearmed());
-        let judged = match self.judge(request, &scenery) {
-            Ok(judged) => judged,
-            Err(refused) => return self.refuse(&submission, reply, refused, &scenery),
+        let scenery = self.scenery(self.lane.wall(now), self.lane.holds.rearmed());
+        let judged = match sound("judging an order", || self.judge(request, &scenery)) {
+            Ok(Ok(judged)) => judged,
+            Ok(Err(refused)) => return self.refuse(&submission, reply, refused, &scenery),
+            Err(defect) => return send(reply, Err(defect)),
         };
-        if !judged.draft.is_changed() {
-            self.remember(&submission, &judged.outcome.answer);
-            let is_durable = self.seams.journal.is_some();
-            return send(reply, Ok(self.ordered(judged.outcome, is_durable, None)));
-        }
         if !judged.judgement.refusals.is_empty() {
             let refusals = judged.judgement.refusals;
             return self.refuse(&submission, reply, OrderRefused::Rules { refusals }, &scenery);
         }
+        if !judged.draft.is_changed() {
+            self.remember(&submission, &judged.outcome.answer);
+            let is_durable = self.seams.journal.is_some() && self.lane.owed.is_empty();
+            return send(reply, Ok(self.ordered(judged.outcome, is_durable, None)));
+        }
         let idempotency = submission.key.as_ref().map(|key| store::Idempotency {
             key: key.clone(),
             request: fingerprint(request),
-            answer: serde_json::to_value(&judged.outcome.answer).unwrap_or_default(),
+            answer: serde_json::to_value(judged.outcome.answer.bounded()).unwrap_or_default(),
         });
         let mut line =
-            journal(request, &judged.resolved, &judged.draft, &judged.judgement, &scenery.ground(), idempotency);
+            journal(request, &judged.resolved, &judged.draft, &judged.judgement, &scenery.ground(self), idempotency);
         let revision = line.revision;
         self.lane.give_out(revision);
         line.changes = self.lane.with_owed(line.changes);
-        let is_stored = self.seams.journal.as_ref().is_some_and(|journal| journal.refusal().is_none());
-        if !is_stored {
-            if self.seams.journal.is_some() {
-                self.lane.owe(line.changes);
+        // By the judgement, not by another look at the store: what nobody forced is not carried out without it.
+        if self.seams.journal.is_none() || judged.judgement.overridden.contains(&Rule::NotDurable) {
+            let answer = judged.outcome.answer.clone();
+            let ordered = self.take_effect(&submission.request, judged, false, now);
+            if ordered.is_ok() {
+                self.remember(&submission, &answer);
+                if self.seams.journal.is_some() {
+                    self.lane.owe(line.changes);
+                }
             }
-            self.remember(&submission, &judged.outcome.answer);
-            let ordered = self.carry_out(&submission.request, judged, false, now);
-            return send(reply, Ok(ordered));
+            return send(reply, ordered);
         }
         let ticket = self.lane.ticket();
         self.lane.parked = Some(Parked {
@@ -230,109 +260,17 @@ impl Control {
             submission,
             reply,
             revision,
-            book: judged.draft.applied.book,
-            resolved: judged.resolved,
+            book: judged.draft.applied.book.clone(),
+            resolved: judged.resolved.clone(),
+            judged: Some((self.version(), Box::new(judged))),
             base: Arc::clone(&self.base),
             wall: scenery.wall,
             rearmed: scenery.rearmed,
             stage: Stage::Storing,
+            answer_by,
+            is_given_up: false,
         });
         self.submit(ticket, line, deadline.since(now.moment));
-    }
-
-    fn submit(&self, ticket: u64, line: store::Order, within: Duration) {
-        let Some(journal) = &self.seams.journal else { return };
-        let handle = self.inbox.handle();
-        journal.submit(line, within, Box::new(move |fate| handle.stored(ticket, fate.map(drop))));
-    }
-
-    /// The journal has the parked order, or refuses it.
-    pub(super) fn stored(&mut self, ticket: u64, fate: Result<(), Refusal>, now: Now) {
-        let Some(mut parked) = self.lane.parked.take_if(|parked| parked.ticket == ticket) else { return };
-        match (std::mem::replace(&mut parked.stage, Stage::Storing), fate) {
-            (Stage::Storing, Ok(())) => {
-                self.lane.paid();
-                self.again(parked, now);
-            }
-            (Stage::Storing, Err(refusal)) => {
-                let (kind, actor) = (parked.submission.request.order.kind(), &parked.submission.request.sender.actor);
-                tracing::error!(kind, actor, "an order was not stored, and is not in force: {refusal}");
-                if let Order::Expire { revision } = parked.submission.request.order {
-                    self.mark_overdue(revision, Some(format!("revision {revision} could not end: {refusal}")));
-                }
-                send(parked.reply, Err(refusal.into()));
-            }
-            (Stage::Withdrawing(why, changes), fate) => {
-                match fate {
-                    Ok(()) => self.lane.paid(),
-                    Err(refusal) => {
-                        tracing::error!("a refused order is still in the journal: {refusal}");
-                        self.lane.owe(changes);
-                        self.lane.is_withdrawal_owed = true;
-                    }
-                }
-                send(parked.reply, Err(why));
-            }
-        }
-    }
-
-    /// Judges the order on the ground as it is now, and lets it take effect.
-    fn again(&mut self, mut parked: Parked, now: Now) {
-        let scenery = self.scenery(parked.wall, std::mem::take(&mut parked.rearmed));
-        match self.draft_again(&parked, &scenery) {
-            Ok(judged) => {
-                let ordered = self.carry_out(&parked.submission.request, judged, true, now);
-                send(parked.reply, Ok(ordered));
-            }
-            Err(refused) => self.withdraw(parked, refused, &scenery),
-        }
-    }
-
-    fn draft_again(&self, parked: &Parked, scenery: &Scenery) -> Result<Judged, OrderRefused> {
-        let (request, ground) = (&parked.submission.request, scenery.ground());
-        let resolved = match Arc::ptr_eq(&parked.base, &self.base) {
-            true => parked.resolved.clone(),
-            // What it does is journalled by name, and stays; whom it concerns is told anew.
-            false => {
-                let unconditional = Request { expected_revision: None, ..request.clone() };
-                Resolved { deed: parked.resolved.deed.clone(), ..validate(&unconditional, &ground)? }
-            }
-        };
-        let judged = self.judge_resolved(request, resolved, parked.revision, scenery, true)?;
-        match judged.judgement.refusals.is_empty() {
-            true => Ok(judged),
-            false => Err(OrderRefused::Rules { refusals: judged.judgement.refusals }),
-        }
-    }
-
-    /// Takes an order back from the journal that was refused after it had been stored.
-    fn withdraw(&mut self, parked: Parked, refused: OrderRefused, scenery: &Scenery) {
-        self.tell_refusal(&parked.submission.request, &refused, scenery);
-        let revision = self.lane.next_revision();
-        self.lane.give_out(revision);
-        let inverse = self.lane.book.entries_since(&parked.book);
-        let changes: Vec<store::Change> =
-            inverse.into_iter().map(|(key, value)| store::Change { key, value }).collect();
-        let key = parked.submission.key.clone();
-        let line = store::Order {
-            revision,
-            generation: self.generation,
-            kind: "withdrawn".to_owned(),
-            actor: "meridian".to_owned(),
-            reason: format!("revision {} was refused before it took effect: {refused}", parked.revision.0),
-            body: serde_json::json!({ "withdrawn": parked.revision.0, "why": refused.to_string() }),
-            changes: changes.clone(),
-            // The key is free again: nothing was done under it.
-            idempotency: key.map(|key| store::Idempotency {
-                key,
-                request: String::new(),
-                answer: serde_json::Value::Null,
-            }),
-        };
-        let ticket = self.lane.ticket();
-        let stage = Stage::Withdrawing(refused.into(), changes);
-        self.lane.parked = Some(Parked { ticket, stage, ..parked });
-        self.submit(ticket, line, Duration::from_millis(limits::STORE_VOID_GRACE_MS));
     }
 
     /// What was answered to the same request before.
@@ -367,7 +305,7 @@ impl Control {
     fn remember(&mut self, submission: &Submission, answer: &Answer) {
         if let Some(key) = &submission.key {
             let (key, request) = (key.clone(), fingerprint(&submission.request));
-            self.lane.remember(Remembered { key, request, answer: answer.clone() });
+            self.lane.remember(Remembered { key, request, answer: answer.bounded() });
         }
     }
 
@@ -376,16 +314,36 @@ impl Control {
         send(reply, Err(refused.into()));
     }
 
-    fn tell_refusal(&self, request: &Request, refused: &OrderRefused, scenery: &Scenery) {
+    pub(super) fn tell_refusal(&self, request: &Request, refused: &OrderRefused, scenery: &Scenery) {
         let (kind, actor) = (request.order.kind(), &request.sender.actor);
         tracing::error!(kind, actor, reason = request.reason, "an order was refused: {refused}");
+        let note = note_refusal(request, refused, &scenery.ground(self));
+        let text = format!("{kind} by {actor}: {refused}");
+        let numbers = (note.generation, note.revision);
+        // What was said in full stands in the audit log: a follower is not sent two thousand names.
+        let body = serde_json::json!({
+            "order": kind,
+            "actor": actor,
+            "identity": request.sender.identity,
+            "reason": request.reason,
+            "rules": note.body["rules"],
+            "force": note.body["force"],
+        });
+        self.inbox.feed().tell(Happened::Refused, scenery.wall, numbers, text, body);
         if let Some(journal) = &self.seams.journal {
-            journal.note(note_refusal(request, refused, &scenery.ground()));
+            journal.note(note);
         }
     }
 
+    /// An order failed, for no fault of its own.
+    pub(super) fn tell_failure(&self, why: String, now: Now) {
+        tracing::error!("{why}");
+        let numbers = (self.generation, Revision(self.lane.book.revision()));
+        self.inbox.feed().tell(Happened::Failed, now.wall, numbers, why, serde_json::Value::Null);
+    }
+
     /// The order takes effect: its table is published, and what it ends is ended.
-    fn carry_out(&mut self, request: &Request, judged: Judged, is_durable: bool, now: Now) -> Ordered {
+    pub(super) fn carry_out(&mut self, request: &Request, judged: Judged, is_durable: bool, now: Now) -> Ordered {
         let (kind, sender) = (request.order.kind(), &request.sender);
         let who = match (sender.actor.as_str(), sender.identity.as_str()) {
             ("", identity) => identity.to_owned(),
@@ -393,6 +351,7 @@ impl Control {
             (actor, identity) => format!("{actor} ({identity})"),
         };
         let why = format!("{kind} ordered by {who}");
+        self.changes += 1;
         let Judged { draft, outcome, .. } = judged;
         let Draft { applied, table, touched, .. } = draft;
         let revision = applied.book.revision();
@@ -401,34 +360,48 @@ impl Control {
             self.latches.end(&outcome.latches.released);
             self.release_holds(release);
         }
-        let was_frozen = self.lane.frozen.is_some();
-        if applied.book.is_frozen() && !was_frozen {
-            self.lane.frozen = Some(Frozen::hold(&self.live()));
+        if applied.book.is_frozen() && self.lane.frozen.is_none() {
+            self.lane.frozen = Some(Arc::new(Frozen::hold(&self.live())));
         } else if !applied.book.is_frozen() {
             self.lane.frozen = None;
+        } else if let (Some(frozen), Some(table)) = (&mut self.lane.frozen, &table) {
+            let entries = table.facts().entries.iter().filter(|((service, ..), _)| touched.contains(service));
+            Arc::make_mut(frozen).enter(entries.map(|(key, state)| (*key, state.clone())));
         }
         self.lane.book = Arc::new(applied.book);
         self.lane.look_for_names(self.base.policy());
         let until = now.moment + self.ttl_of(&self.all_services()).unwrap_or_default();
         self.lane.drain(until, now.moment);
         let mut changes = Changes::of_order(touched, why);
+        let (before, about) = (self.publisher.current(), changes.touched.clone());
         match table {
             Some(table) => self.publish_order(table, &changes, now),
             None => changes.is_new = true,
         }
-        let table = self.publisher.current();
-        let facts = self.facts();
-        if (&facts.latches, &facts.yields) != (&table.facts().latches, &table.facts().yields) {
-            changes.is_new = true;
-        }
-        drop(table);
-        // What a freeze held back moves now.
-        if was_frozen && self.lane.frozen.is_none() {
-            changes.touched = self.all_services();
-            changes.is_new = true;
-        }
         self.finish(changes, now);
+        self.tell_order(request, &outcome.answer, (revision, is_durable), now);
+        let old_answers_until = self.last_old_answer(&before, &about, outcome.old_answers_until, now);
+        let outcome = Outcome { old_answers_until, ..outcome };
         self.ordered(outcome, is_durable, Some(now.wall))
+    }
+
+    fn tell_order(&self, request: &Request, answer: &Answer, (revision, is_durable): (u64, bool), now: Now) {
+        let (kind, sender) = (request.order.kind(), &request.sender);
+        let why = if request.reason.is_empty() { String::new() } else { format!(": {}", request.reason) };
+        let text = format!("{kind} by {}, revision {revision}{why}", sender.actor);
+        let body = serde_json::json!({
+            "order": kind,
+            "actor": sender.actor,
+            "identity": sender.identity,
+            "reason": request.reason,
+            "durable": is_durable,
+            "id": answer.active_dc,
+            "previous_id": answer.previous_dc,
+            "services_changed": answer.impact.services,
+            "forced": answer.forced,
+        });
+        let generation = self.publisher.current().generation();
+        self.inbox.feed().tell(Happened::Ordered, now.wall, (generation, Revision(revision)), text, body);
     }
 
     fn release_holds(&mut self, release: &Release) {
@@ -445,30 +418,34 @@ impl Control {
 
     fn expire(&mut self, revision: u64, now: Now) {
         let request = expiry(revision);
-        let scenery = self.scenery(now.wall, self.lane.holds.rearmed());
-        match self.judge(&request, &scenery) {
-            Ok(judged) if !judged.judgement.refusals.is_empty() => {
+        let scenery = self.scenery(self.lane.wall(now), self.lane.holds.rearmed());
+        let could_not = |why: &dyn std::fmt::Display| Some(format!("revision {revision} could not end: {why}"));
+        match sound("judging an expiry", || self.judge(&request, &scenery)) {
+            Ok(Ok(judged)) if !judged.judgement.refusals.is_empty() => {
                 let why = scenery.book.get(revision).map(|standing| overdue(standing, &judged.judgement));
-                self.mark_overdue(revision, why);
+                self.mark_overdue(revision, why, now);
             }
-            Err(refused) => self.mark_overdue(revision, Some(format!("revision {revision} could not end: {refused}"))),
-            Ok(_) => {
+            Ok(Err(refused)) => self.mark_overdue(revision, could_not(&refused), now),
+            Err(defect) => self.mark_overdue(revision, could_not(&defect), now),
+            Ok(Ok(_)) => {
                 let deadline = now.moment + Duration::from_millis(limits::STORE_ORDER_MS);
-                self.begin(Submission::of(request), None, deadline, now);
+                let answer_by = now.moment + Duration::from_millis(limits::ORDER_ANSWER_MS);
+                self.begin(Waiting { submission: Submission::of(request), reply: None, deadline, answer_by }, now);
             }
         }
     }
 
-    fn mark_overdue(&mut self, revision: u64, why: Option<String>) {
+    pub(super) fn mark_overdue(&mut self, revision: u64, why: Option<String>, now: Now) {
         let is_told = self.lane.book.get(revision).is_some_and(|standing| standing.overdue == why);
         if let (Some(why), false) = (&why, is_told) {
-            tracing::error!("{why}");
+            self.tell_failure(why.clone(), now);
         }
         self.lane.book = Arc::new(self.lane.book.overdue(revision, why));
+        self.changes += 1;
     }
 
     /// Latches that a release is about: those that it ends, and those whose data centre is not up.
-    fn failed_back(&self, release: &Release) -> FailedBack {
+    pub(super) fn failed_back(&self, release: &Release) -> FailedBack {
         let policy = self.base.policy();
         self.latches.failback_of(|(service, region, datacenter)| {
             let name = policy.services[service.at()].name.to_string();

@@ -86,6 +86,10 @@ enum Line<Latch, Entry, Yield> {
     Latch(Latch),
     Entered(Entry),
     Yielded(Yield),
+    /// After the order of this revision.
+    After {
+        revision: u64,
+    },
 }
 
 fn restored(from: &mut store::Restored, found: &mut Vec<Finding>) -> Restored {
@@ -104,6 +108,7 @@ fn restored(from: &mut store::Restored, found: &mut Vec<Finding>) -> Restored {
             Ok(Line::Latch(latch)) => restored.latches.push(latch),
             Ok(Line::Entered(entry)) => restored.entered.push(entry),
             Ok(Line::Yielded(kept)) => restored.yields.push(kept),
+            Ok(Line::After { revision }) => restored.kept_to = Revision(revision),
             Err(_) => strange += 1,
         }
     }
@@ -125,6 +130,7 @@ fn restored(from: &mut store::Restored, found: &mut Vec<Finding>) -> Restored {
 
 #[derive(Debug)]
 struct LatchLines {
+    revision: Revision,
     latches: Arc<[KeptLatch]>,
     entered: Arc<[KeptEntry]>,
     yields: Arc<[KeptYield]>,
@@ -132,6 +138,7 @@ struct LatchLines {
 
 impl Lines for LatchLines {
     fn write_to(&self, out: &mut LinesWriter) {
+        out.line(&Line::<&KeptLatch, &KeptEntry, &KeptYield>::After { revision: self.revision.0 });
         self.latches.iter().for_each(|latch| out.line(&Line::<_, &KeptEntry, &KeptYield>::Latch(latch)));
         self.entered.iter().for_each(|entry| out.line(&Line::<&KeptLatch, _, &KeptYield>::Entered(entry)));
         self.yields.iter().for_each(|kept| out.line(&Line::<&KeptLatch, &KeptEntry, _>::Yielded(kept)));
@@ -266,13 +273,13 @@ fn note(Noted { kind, generation, text }: Noted, revision: Revision) -> Note {
 impl Handed {
     fn hand(&mut self, snapshot: Snapshot, store: &Store) {
         store.used(snapshot.generation);
-        let Snapshot { latches, entered, yields, addresses, .. } = snapshot;
+        let Snapshot { revision, latches, entered, yields, addresses, .. } = snapshot;
         let is_same = self.latches.as_ref() == Some(&latches)
             && self.entered.as_ref() == Some(&entered)
             && self.yields.as_ref() == Some(&yields);
         if !is_same {
             let (latches, entered, yields) = (Arc::clone(&latches), Arc::clone(&entered), Arc::clone(&yields));
-            store.keep(Page::Latches, Arc::new(LatchLines { latches, entered, yields }));
+            store.keep(Page::Latches, Arc::new(LatchLines { revision, latches, entered, yields }));
         }
         (self.latches, self.entered, self.yields) = (Some(latches), Some(entered), Some(yields));
         let is_kept = |before: &Vec<Arc<[KeptAddress]>>| {

@@ -9,7 +9,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::{Value, json};
+
 use super::entries::Entries;
+use super::feed::{Feed, Happened};
 use super::keep::{Keeper, KeptAddress, Noted};
 use super::moves::{LatchKey, Latches, Settled};
 use super::orders::Book;
@@ -19,67 +22,100 @@ use super::status::{
 use crate::health::{Kept, Transition, Verdicts};
 use crate::limits;
 use crate::model::{
-    AddressKey, DatacenterId, DatacenterIx, EntryState, Failback, Generation, PolicySet, RegionId, RegionIx, ServiceIx,
-    State, Verdict,
+    AddressKey, DatacenterId, DatacenterIx, EntryState, Failback, Generation, PolicySet, RegionId, RegionIx, Revision,
+    ServiceIx, State, Verdict,
 };
 use crate::steer::{NoData, Source};
 use crate::table::{Base, RoutingTable};
 
+/// Who is told: the audit log, and those who follow.
+#[derive(Clone, Copy)]
+pub(super) struct Ears<'a> {
+    pub(super) keeper: &'a dyn Keeper,
+    pub(super) feed: &'a Feed,
+    pub(super) revision: Revision,
+    pub(super) now: Now,
+}
+
+impl Ears<'_> {
+    fn tell(self, what: Happened, generation: Generation, text: String, body: Value) {
+        self.keeper.note(Noted { kind: said(what), generation, text: text.clone() });
+        self.feed.tell(what, self.now.wall, (generation, self.revision), text, body);
+    }
+}
+
+/// As logs say it.
+fn said(what: Happened) -> &'static str {
+    match what {
+        Happened::LatchEnded => "latch ended",
+        Happened::SeesAgain => "sees again",
+        Happened::Health
+        | Happened::Latched
+        | Happened::Moved
+        | Happened::Blind
+        | Happened::Generation
+        | Happened::Ordered
+        | Happened::Refused
+        | Happened::Failed => what.as_str(),
+    }
+}
+
+/// A sentence, and the same for programs.
+type Line = (String, Value);
+
 /// What one event did to latches.
 #[derive(Debug, Default)]
 pub(super) struct Story {
-    latched: Vec<String>,
-    released: Vec<String>,
+    latched: Vec<Line>,
+    released: Vec<Line>,
 }
 
 impl Story {
     pub(super) fn add(&mut self, policy: &PolicySet, settled: Settled, latches: &Latches) {
         for key in &settled.latched {
             let why = latches.get(*key).map_or("", |latched| latched.why.as_str());
-            self.latched.push(format!("{}: {why}", latch_text(policy, *key)));
+            self.latched.push(latch_line(policy, *key, why));
         }
-        let released = settled.released.iter().map(|(key, why)| format!("{}: {why}", latch_text(policy, *key)));
-        self.released.extend(released);
+        self.released.extend(settled.released.iter().map(|(key, why)| latch_line(policy, *key, why)));
     }
 
-    pub(super) fn tell(
-        &self,
-        policy: &PolicySet,
-        transitions: &[Transition],
-        generation: Generation,
-        keeper: &dyn Keeper,
-    ) {
+    pub(super) fn tell(&self, policy: &PolicySet, transitions: &[Transition], generation: Generation, ears: Ears<'_>) {
         let line = |transition: &Transition| {
             let Transition { key, from, to } = transition;
             let service = &policy.services[key.service.at()];
             let endpoint = service.endpoint(key.endpoint);
-            let address = endpoint.data.address(key.address).map(|address| format!(" {address}")).unwrap_or_default();
-            format!("{} {}{address}: {} → {}", service.name, endpoint.id, state_text(*from), state_text(*to))
+            let address = endpoint.data.address(key.address);
+            let shown = address.map(|address| format!(" {address}")).unwrap_or_default();
+            let text = format!("{} {}{shown}: {} → {}", service.name, endpoint.id, state_text(*from), state_text(*to));
+            let body = json!({
+                "service": service.name.to_string(),
+                "endpoint": endpoint.id.as_str(),
+                "id": policy.datacenters[endpoint.datacenter.at()].id.as_str(),
+                "address": address.map(|address| address.to_string()),
+                "from": from.state.as_str(),
+                "to": to.state.as_str(),
+                "held": to.is_held,
+            });
+            (text, body)
         };
         let mut transitions = transitions.iter().map(line);
-        tell(keeper, "health", generation, transitions.len(), &mut transitions);
-        tell(keeper, "latched", generation, self.latched.len(), &mut self.latched.iter().cloned());
-        tell(keeper, "latch ended", generation, self.released.len(), &mut self.released.iter().cloned());
+        tell(ears, Happened::Health, generation, transitions.len(), &mut transitions);
+        tell(ears, Happened::Latched, generation, self.latched.len(), &mut self.latched.iter().cloned());
+        tell(ears, Happened::LatchEnded, generation, self.released.len(), &mut self.released.iter().cloned());
     }
 }
 
-/// To the log, and to the audit log.
-fn tell(
-    keeper: &dyn Keeper,
-    what: &'static str,
-    generation: Generation,
-    count: usize,
-    lines: &mut dyn Iterator<Item = String>,
-) {
-    for text in lines.take(limits::LOG_LINES_PER_EVENT) {
-        tracing::info!(generation = generation.0, "{what}: {text}");
-        keeper.note(Noted { kind: what, generation, text });
+/// To the log, to the audit log, and to those who follow.
+fn tell(ears: Ears<'_>, what: Happened, generation: Generation, count: usize, lines: &mut dyn Iterator<Item = Line>) {
+    for (text, body) in lines.take(limits::LOG_LINES_PER_EVENT) {
+        tracing::info!(generation = generation.0, "{}: {text}", said(what));
+        ears.tell(what, generation, text, body);
     }
     if count > limits::LOG_LINES_PER_EVENT {
         let more = count - limits::LOG_LINES_PER_EVENT;
         let text = format!("and {more} more in the same event");
-        tracing::info!(generation = generation.0, "{what}: {text}");
-        keeper.note(Noted { kind: what, generation, text });
+        tracing::info!(generation = generation.0, "{}: {text}", said(what));
+        ears.tell(what, generation, text, json!({ "more": more }));
     }
 }
 
@@ -95,42 +131,55 @@ fn region(policy: &PolicySet, region: Option<RegionIx>) -> Option<RegionId> {
     region.map(|region| policy.regions[region.at()].id.clone())
 }
 
-fn latch_text(policy: &PolicySet, (service, of, datacenter): LatchKey) -> String {
+fn latch_line(policy: &PolicySet, (service, of, datacenter): LatchKey, why: &str) -> Line {
     let (service, datacenter) = (&policy.services[service.at()].name, &policy.datacenters[datacenter.at()].id);
-    format!("{datacenter} for {service}, region {}", region_text(region(policy, of).as_ref()))
+    let region = region(policy, of);
+    let text = format!("{datacenter} for {service}, region {}: {why}", region_text(region.as_ref()));
+    let region = region.as_ref().map(RegionId::as_str);
+    (text, json!({ "service": service.to_string(), "region": region, "id": datacenter.as_str(), "why": why }))
 }
 
 pub(super) fn tell_blindness(
     before: Option<&Blindness>,
     after: Option<&Blindness>,
     generation: Generation,
-    keeper: &dyn Keeper,
+    ears: Ears<'_>,
 ) {
     match (before, after) {
         (None, Some(blindness)) => {
             tracing::warn!(held = blindness.held, "this node may be blind, no fall is believed: {}", blindness.cause);
             let text = format!("this node may be blind, no fall is believed: {}", blindness.cause);
-            keeper.note(Noted { kind: "blind", generation, text });
+            ears.tell(Happened::Blind, generation, text, json!({ "cause": blindness.cause, "held": blindness.held }));
         }
         (Some(_), None) => {
             tracing::info!("this node sees again");
-            keeper.note(Noted { kind: "sees again", generation, text: "falls are believed again".into() });
+            ears.tell(Happened::SeesAgain, generation, "falls are believed again".into(), Value::Null);
         }
         (None, None) | (Some(_), Some(_)) => {}
     }
 }
 
-pub(super) fn tell_moves(moves: &[Moved], keeper: &dyn Keeper) {
+pub(super) fn tell_moves(moves: &[Moved], ears: Ears<'_>) {
     let ids = |ids: &BTreeSet<DatacenterId>| match ids.is_empty() {
         true => "nobody".to_owned(),
         false => ids.iter().map(DatacenterId::as_str).collect::<Vec<_>>().join("+"),
     };
     let line = |moved: &Moved| {
         let region = region_text(moved.region.as_ref());
-        format!("{}, region {region}: {} → {} ({})", moved.service, ids(&moved.from), ids(&moved.to), moved.why)
+        let text =
+            format!("{}, region {region}: {} → {} ({})", moved.service, ids(&moved.from), ids(&moved.to), moved.why);
+        let list = |ids: &BTreeSet<DatacenterId>| ids.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>();
+        let body = json!({
+            "service": moved.service.to_string(),
+            "region": moved.region.as_ref().map(RegionId::as_str),
+            "from": list(&moved.from),
+            "to": list(&moved.to),
+            "why": moved.why,
+        });
+        (text, body)
     };
     if let Some(first) = moves.first() {
-        tell(keeper, "moved", first.generation, moves.len(), &mut moves.iter().map(line));
+        tell(ears, Happened::Moved, first.generation, moves.len(), &mut moves.iter().map(line));
     }
 }
 
@@ -336,7 +385,7 @@ impl Parts<'_> {
             .doors()
             .filter_map(|((service, of, tier), door)| match &door.state {
                 EntryState::Met => None,
-                EntryState::Unmet(why) => Some(WaitingTier {
+                EntryState::ByOrder(why) | EntryState::Unmet(why) => Some(WaitingTier {
                     service: policy.services[service.at()].name.clone(),
                     region: region(policy, *of),
                     tier: *tier,

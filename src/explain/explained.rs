@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
+use hickory_proto::rr::Record;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
@@ -62,6 +63,8 @@ struct Possible {
     explanation: Option<Explanation>,
     /// The endpoints that it names.
     endpoints: Vec<String>,
+    /// Where they are.
+    datacenters: BTreeSet<DatacenterIx>,
 }
 
 impl Possible {
@@ -87,14 +90,15 @@ pub fn explained(table: &RoutingTable, question: &Question, down: &BTreeSet<Data
     let possible = ask::randoms(table, service, question.client).into_iter().map(|random| {
         let reply = ask::ask(table, name, question.rtype, question.client, random)?;
         let explanation = service.map(|ix| explain(table, ix, question.client.addr(), random));
-        let endpoints = match (service, &explanation) {
-            (Some(ix), Some(explanation)) => {
-                let service = &policy.services[ix.at()];
-                explanation.endpoints.iter().map(|ix| service.endpoint(*ix).id.to_string()).collect()
+        let (mut endpoints, mut datacenters) = (Vec::new(), BTreeSet::new());
+        if let (Some(ix), Some(explanation)) = (service, &explanation) {
+            for endpoint in &explanation.endpoints {
+                let endpoint = policy.services[ix.at()].endpoint(*endpoint);
+                endpoints.push(endpoint.id.to_string());
+                datacenters.insert(endpoint.datacenter);
             }
-            _ => Vec::new(),
-        };
-        Ok(Possible { reply, explanation, endpoints })
+        }
+        Ok(Possible { reply, explanation, endpoints, datacenters })
     });
     let possible = possible.collect::<Result<Vec<Possible>, Error>>()?;
     let notes = service.map_or_else(Vec::new, |ix| what_if::unseen(policy, ix, down));
@@ -104,57 +108,60 @@ pub fn explained(table: &RoutingTable, question: &Question, down: &BTreeSet<Data
 /// Why it can not be explained: a defect, since the question was good.
 pub type Error = Box<dyn std::error::Error>;
 
-/// For people.
-pub fn text(question: &Question, explained: &Explained) -> Result<String, Error> {
-    use std::fmt::Write;
-    let mut out = String::new();
-    let Explained { destination, possible: all, notes } = explained;
-    writeln!(out, "{} {} for {}", question.name, TypeName(question.rtype), question.client)?;
-    if destination.service().is_some() {
-        for pair in destination.names.windows(2) {
-            writeln!(
-                out,
-                "  alias    {} is an alias of {}: a resolver asks for {} by itself",
-                pair[0], pair[1], pair[1]
-            )?;
+/// For people, from what [`as_json`] made, here or on a server: of another version as far as it goes.
+pub fn text(explained: &Value) -> String {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut out =
+        format!("{} {} for {}\n", word(&explained["name"]), word(&explained["type"]), word(&explained["client"]));
+    let mut line = |label: &str, text: &str| out.push_str(&format!("  {label:<8} {text}\n"));
+    let is_service = explained["service"].is_string();
+    if is_service {
+        let mut from = word(&explained["name"]);
+        for to in list(&explained["alias_of"]).iter().map(word) {
+            line("alias", &format!("{from} is an alias of {to}: a resolver asks for {to} by itself"));
+            from = to;
         }
     }
-    let Some(Possible { reply: first, explanation, .. }) = all.first() else { return Ok(out) };
-    for possible in all {
-        let reply = &possible.reply;
-        let chance = match possible.weight() {
-            Some((weight, sum)) if all.len() > 1 => format!("   {weight} of {sum}"),
-            _ => String::new(),
+    let all = list(&explained["possible"]);
+    for possible in &all {
+        let chance = match (possible["weight"].as_u64(), possible["of"].as_u64()) {
+            (Some(weight), Some(of)) if all.len() > 1 => format!("   {weight} of {of}"),
+            (Some(_) | None, Some(_) | None) => String::new(),
         };
-        if reply.answers.is_empty() {
-            let why = if u16::from(reply.rcode) == 0 { "no data".to_owned() } else { reply.rcode.to_string() };
-            writeln!(out, "  answer   {why}{chance}")?;
+        let dcs: Vec<String> = list(&possible["dcs"]).iter().map(word).collect();
+        let dcs = if dcs.is_empty() { String::new() } else { format!("   ({})", dcs.join(", ")) };
+        let (answers, authorities) = (list(&possible["answers"]), list(&possible["authorities"]));
+        if answers.is_empty() {
+            let why = if possible["rcode"] == 0 { "no data".to_owned() } else { word(&possible["rcode_name"]) };
+            line("answer", &format!("{why}{chance}"));
+            for record in &authorities {
+                let (name, kind, data) = (word(&record["name"]), word(&record["type"]), word(&record["data"]));
+                line("authority", &format!("{name} {} {kind} {data}", record["ttl"]));
+            }
         }
-        for record in &reply.answers {
-            writeln!(out, "  answer   {} {} {}{chance}", record.ttl, record.record_type(), record.data)?;
+        for record in &answers {
+            line(
+                "answer",
+                &format!("{} {} {}{chance}{dcs}", record["ttl"], word(&record["type"]), word(&record["data"])),
+            );
         }
-        for record in reply.authorities.iter().filter(|_| reply.answers.is_empty()) {
-            writeln!(out, "  authority {} {} {} {}", record.name, record.ttl, record.record_type(), record.data)?;
-        }
     }
-    if let Some(scope) = first.scope {
-        writeln!(out, "  scope    /{scope}")?;
+    if let Some(scope) = explained["scope"].as_u64() {
+        line("scope", &format!("/{scope}"));
     }
-    let Some(explanation) = explanation else {
-        writeln!(out, "  why      {}", without_policy(destination))?;
-        return Ok(out);
-    };
-    writeln!(out, "  place    {}", place(&explanation.place))?;
-    let region = explanation.region.as_ref().map_or("elsewhere", |region| region.as_str());
-    writeln!(out, "  region   {region}")?;
-    writeln!(out, "  source   {}", source(&explanation.plan))?;
-    for (at, reason) in explanation.reasons.iter().enumerate() {
-        writeln!(out, "  {} {reason}", if at == 0 { "why     " } else { "        " })?;
+    if is_service {
+        line("place", &word(&explained["place"]));
+        line("region", explained["region"].as_str().unwrap_or("elsewhere"));
+        line("source", &word(&explained["source"]));
     }
-    for note in notes {
-        writeln!(out, "  note     {note}")?;
+    for (at, reason) in list(&explained["reasons"]).iter().enumerate() {
+        line(if at == 0 { "why" } else { "" }, &word(reason));
     }
-    Ok(out)
+    for note in list(&explained["notes"]) {
+        line("note", &word(&note));
+    }
+    out
 }
 
 /// Why a name that is no service's is answered as it is.
@@ -176,19 +183,31 @@ fn without_policy(destination: &Destination) -> String {
 pub fn as_json(table: &RoutingTable, question: &Question, explained: &Explained) -> Value {
     let Explained { destination, possible: all, notes } = explained;
     let explanation = all.first().and_then(|possible| possible.explanation.as_ref());
+    let datacenters = &table.base().policy().datacenters;
+    let records = |records: &[Record]| {
+        let record = |record: &Record| {
+            json!({
+                "name": record.name.to_string(),
+                "ttl": record.ttl,
+                "type": record.record_type().to_string(),
+                "data": record.data.to_string(),
+            })
+        };
+        records.iter().map(record).collect::<Vec<_>>()
+    };
     let possible: Vec<Value> = all
         .iter()
         .map(|possible| {
             json!({
                 "rcode": u16::from(possible.reply.rcode),
-                "answers": possible.reply.answers.iter().map(|record| json!({
-                    "name": record.name.to_string(),
-                    "ttl": record.ttl,
-                    "type": record.record_type().to_string(),
-                    "data": record.data.to_string(),
-                })).collect::<Vec<_>>(),
+                "rcode_name": possible.reply.rcode.to_string(),
+                "answers": records(&possible.reply.answers),
+                "authorities": records(&possible.reply.authorities),
                 "endpoints": possible.endpoints,
+                "dcs": possible.datacenters.iter().map(|ix| datacenters[ix.at()].short_name()).collect::<Vec<_>>(),
+                "ids": possible.datacenters.iter().map(|ix| datacenters[ix.at()].id.as_str()).collect::<Vec<_>>(),
                 "weight": possible.weight().map(|(weight, _)| weight),
+                "of": possible.weight().map(|(_, sum)| sum),
             })
         })
         .collect();
@@ -200,6 +219,7 @@ pub fn as_json(table: &RoutingTable, question: &Question, explained: &Explained)
         "name": question.name.to_string(),
         "type": TypeName(question.rtype).to_string(),
         "client": question.client.to_string(),
+        "service": destination.service().map(|ix| table.base().policy().services[ix.at()].name.to_string()),
         "alias_of": destination.names[1..].iter().map(ToString::to_string).collect::<Vec<_>>(),
         "generation": table.generation().0,
         "revision": table.revision().0,

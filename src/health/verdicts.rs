@@ -122,7 +122,7 @@ struct KeptReport {
 }
 
 /// All evidence, and the verdicts on it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verdicts {
     settings: HealthSettings,
     of: BTreeMap<(AddressKey, CheckIx), TargetId>,

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    AllDown, Check, CheckSpec, Datacenter, DatacenterId, Failback, MinHealthy, Origin, Policy, Probe, Route, Service,
-    Ttl, Weight,
+    AllDown, Check, CheckSpec, Choices, Datacenter, DatacenterId, Failback, MinHealthy, Origin, Policy, Probe, Route,
+    Service, Ttl, Weight,
 };
 use State::{Down, Unknown, Up};
 
@@ -38,14 +38,10 @@ fn policy(services: u8) -> PolicySet {
         follows: None,
         origin: Origin::file("t"),
     };
-    let elsewhere = Route {
-        region: None,
-        tiers: None,
-        fallback: None,
-        geofence: false,
-        all_down: AllDown::Open,
-        failback: Failback::Auto,
-    };
+    let elsewhere = Route::new(
+        None,
+        Choices { tiers: None, fallback: None, geofence: false, all_down: AllDown::Open, failback: Failback::Auto },
+    );
     let service = |number: u8| Service {
         name: Name::parse(&format!("s{number}.example")).unwrap(),
         zone: None,
@@ -53,6 +49,7 @@ fn policy(services: u8) -> PolicySet {
         endpoints: (0..3).map(|at| endpoint(number, at)).collect(),
         policy: Policy { routes: vec![], elsewhere: elsewhere.clone() },
         max_answers: 1,
+        needs: crate::model::OrderNeeds::default(),
         home: None,
         https: None,
         origin: Origin::file("t"),

@@ -245,7 +245,9 @@ pub struct Latch {
 pub enum EntryState {
     /// It may be chosen.
     Met,
-    /// It may not, and why.
+    /// Not by itself, and why; an order may enter.
+    ByOrder(String),
+    /// Not even by order, unless nothing better serves: a check that it asks for is not up. And why.
     Unmet(String),
 }
 
@@ -260,7 +262,7 @@ pub struct Facts {
     pub endpoints: BTreeMap<(ServiceIx, EndpointIx), Admin>,
     /// Forced states of whole data centres.
     pub forced_datacenters: BTreeMap<DatacenterIx, Forced>,
-    /// Forced states of single endpoints; they win over their data centre's.
+    /// Forced states of single endpoints. Down wins, whether it is an endpoint's or its data centre's.
     pub forced_endpoints: BTreeMap<(ServiceIx, EndpointIx), Forced>,
     /// Latched data centres.
     pub latches: Vec<Latch>,

@@ -47,7 +47,7 @@ pub use origin::Origin;
 pub use place::{
     Continent, Coordinates, CountryCode, Expr, Gazetteer, Network, Place, Region, RuleSet, Site, Term, fold,
 };
-pub use policy::{AllDown, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
+pub use policy::{AllDown, Choices, Entry, Failback, Member, Method, Node, Policy, Pool, Route, TierWord};
 pub use service::{Data, Endpoint, Https, PolicySet, Service};
-pub use settings::{HealthSettings, OrderSettings, Settings};
+pub use settings::{HealthSettings, OrderNeeds, OrderSettings, Settings};
 pub use stand_in::{StandInDoors, StandInMap, StoodIn};

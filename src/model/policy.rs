@@ -5,6 +5,8 @@
 //! conditions; a tier is a pool in it; `fallback` is a pool of all the service's endpoints. So tiers
 //! and methods nest to any depth that [`crate::limits::NESTING_MAX`] allows, with no special case.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CheckIx, EndpointIx, RegionIx, Weight};
@@ -38,7 +40,7 @@ impl Method {
 }
 
 /// What must hold before a tier may be chosen automatically.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Hash)]
 pub struct Entry {
     /// `enter: manual`: never automatically, only by an order.
     pub manual: bool,
@@ -78,7 +80,7 @@ impl TierWord {
 }
 
 /// What a pool chooses from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
     /// An endpoint of the service.
     Endpoint(EndpointIx),
@@ -87,7 +89,7 @@ pub enum Node {
 }
 
 /// One of a pool's choices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// The choice.
     pub node: Node,
@@ -101,7 +103,7 @@ pub struct Member {
 }
 
 /// A method and what it chooses from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pool {
     /// How.
     pub method: Method,
@@ -155,7 +157,7 @@ impl Pool {
 }
 
 /// What is answered when nothing is usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub enum AllDown {
     /// As if everything that is not ordered out were up.
     #[default]
@@ -167,7 +169,7 @@ pub enum AllDown {
 }
 
 /// When clients come back to a data centre that they left because it was down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failback {
     /// By order only.
     Manual,
@@ -177,11 +179,10 @@ pub enum Failback {
     Auto,
 }
 
-/// What the clients of one region get.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// The region; `None` for clients of no listed region or of no known place.
-    pub region: Option<RegionIx>,
+/// What clients are chosen from, whoever they are. Endpoints are positions in their service, so services that are
+/// written alike have equal ones, and share them: among ten thousand services there are seldom more than a hundred.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Choices {
     /// The region's tiers; `None` where only `fallback` applies.
     pub tiers: Option<Pool>,
     /// Over the service's endpoints when the tiers are exhausted; `None` when geofenced.
@@ -192,6 +193,30 @@ pub struct Route {
     pub all_down: AllDown,
     /// When clients come back.
     pub failback: Failback,
+}
+
+/// What the clients of one region get; reads as its [`Choices`].
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The region; `None` for clients of no listed region or of no known place.
+    pub region: Option<RegionIx>,
+    /// From what.
+    pub choices: Arc<Choices>,
+}
+
+impl Route {
+    /// Of a region's own choices.
+    pub fn new(region: Option<RegionIx>, choices: Choices) -> Route {
+        Route { region, choices: Arc::new(choices) }
+    }
+}
+
+impl Deref for Route {
+    type Target = Choices;
+
+    fn deref(&self) -> &Choices {
+        &self.choices
+    }
 }
 
 /// A service's policy: its routes by region, and the route of everyone else.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Check, CheckExpr, CheckIx, Datacenter, DatacenterIx, EndpointId, EndpointIx, Group, Method, Name, Network, Node,
-    Origin, Policy, Pool, Region, RuleSet, ServiceIx, Site, Ttl, Weight,
+    OrderNeeds, Origin, Policy, Pool, Region, RuleSet, ServiceIx, Site, Ttl, Weight,
 };
 
 /// What an endpoint answers with.
@@ -98,6 +98,8 @@ pub struct Service {
     pub home: Option<DatacenterIx>,
     /// Answers type 65 when present.
     pub https: Option<Https>,
+    /// What orders about it must say.
+    pub needs: OrderNeeds,
     /// Where its `domain` was written.
     pub origin: Origin,
 }

@@ -44,20 +44,22 @@ pub struct OrderSettings {
     pub switch_hold: Duration,
     /// With an order so few data centres must stay usable, over all services; `None`: any number.
     pub min_datacenters: Option<u16>,
-    /// Every order says why.
-    pub reason_required: bool,
-    /// Every order that stands says until when.
-    pub expiry_required: bool,
+    /// What every order must say.
+    pub needs: OrderNeeds,
+}
+
+/// What orders must say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct OrderNeeds {
+    /// Why.
+    pub reason: bool,
+    /// Until when, if something stands because of it.
+    pub expiry: bool,
 }
 
 impl Default for OrderSettings {
     fn default() -> OrderSettings {
-        OrderSettings {
-            switch_hold: Duration::from_secs(60),
-            min_datacenters: None,
-            reason_required: false,
-            expiry_required: false,
-        }
+        OrderSettings { switch_hold: Duration::from_secs(60), min_datacenters: None, needs: OrderNeeds::default() }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::admission::Admission;
 use super::bind::{Bound, bind, check, threads_per_address};
-use super::certificate::{Certificate, CertificateError};
+use super::certificate::Certificate;
 use super::counters::Counters;
 use super::engine::Engines;
 use super::error::{DoorKind, OpenError};
@@ -20,7 +20,7 @@ use super::runtimes::Runtimes;
 use super::stop::{self, Stop, StopSender};
 use super::udp::Worker;
 use super::{DoorsConfig, DoorsCount, LocalAddresses, WorkerCount, dot, tcp};
-use crate::limits::{DOORS_CLOSE_S, STREAM_THREADS_MAX, UDP_IDLE_TURN_S};
+use crate::limits::{DOORS_CLOSE_S, STREAM_THREADS_MAX, UDP_IDLE_TURN_S, UDP_RESPONSE_LEN_DEFAULT};
 use crate::sys::{self, UdpSocket};
 use crate::table::Subscription;
 
@@ -111,13 +111,9 @@ impl Doors {
         }
     }
 
-    /// Reads the certificate of DNS over TLS from its files again. After an error the one before goes on
-    /// serving. Without that door there is nothing to do.
-    pub fn reload_certificate(&self) -> Result<(), CertificateError> {
-        match &self.dot {
-            Some(dot) => dot.certificate.reload(),
-            None => Ok(()),
-        }
+    /// The certificate of DNS over TLS, which can be read from its files again; `None` without that door.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.dot.as_ref().map(|dot| Arc::clone(&dot.certificate))
     }
 
     /// Closes them: stops receiving, answers what is in hand, waits for threads and connections to end, at
@@ -221,6 +217,9 @@ impl ClosedDoors {
             let listener = TcpListener::from_std(listener).map_err(|cause| OpenError::Bind { address, kind, cause })?;
             tokio::spawn(tcp::listen(listener, Arc::clone(&doors.shared), stop.clone(), alive.clone()));
             for (index, socket) in sockets.into_iter().enumerate() {
+                if config.udp_response_len_max <= UDP_RESPONSE_LEN_DEFAULT {
+                    socket.never_fragment();
+                }
                 let reader = subscription.reader().ok_or_else(too_many)?;
                 let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
                 let worker = Worker::new(Arc::new(socket), reader).polling(config.busy_poll);

@@ -9,18 +9,20 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::clock::Clock;
 use super::counters::{Counters, Snapshot};
 use super::random::Random;
 use super::udp::note_panic;
-use crate::answer::{Asked, Outcome, Transport, answer};
+use crate::answer::{Asked, Outcome, Transport, answer_tallying};
 use crate::limits::MESSAGE_LEN_MAX;
-use crate::table::{Reader, RoutingTable, Subscription};
+use crate::table::{Reader, RoutingTable, Subscription, Tallier};
 
 /// What it takes to answer one message.
 #[derive(Debug)]
 pub(super) struct Engine {
     reader: Reader,
     random: Random,
+    clock: Clock,
     counters: Arc<Counters>,
     out: Box<[u8]>,
 }
@@ -28,7 +30,7 @@ pub(super) struct Engine {
 impl Engine {
     /// The reply to `query`, at most [`MESSAGE_LEN_MAX`] octets; `None` when there is to be none.
     pub(super) fn answer(&mut self, query: &[u8], client: IpAddr, transport: Transport) -> Option<&[u8]> {
-        self.answer_with(query, client, transport, answer)
+        self.answer_with(query, client, transport, answer_tallying)
     }
 
     fn answer_with(
@@ -36,12 +38,13 @@ impl Engine {
         query: &[u8],
         client: IpAddr,
         transport: Transport,
-        answer: impl FnOnce(&[u8], &Asked, &RoutingTable, &mut [u8]) -> Outcome,
+        answer: impl FnOnce(&[u8], &Asked, &RoutingTable, &mut Tallier<'_>, &mut [u8]) -> Outcome,
     ) -> Option<&[u8]> {
         let asked = Asked { client, transport, random: self.random.next_u64() };
-        let table = self.reader.work();
+        let (table, mut tallier) = self.reader.answering(self.clock.now(), 1);
+        tallier.turn_to_next(asked.random);
         // A panic can leave behind a half-written reply, which is not used.
-        let outcome = catch_unwind(AssertUnwindSafe(|| answer(query, &asked, table, &mut self.out)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| answer(query, &asked, table, &mut tallier, &mut self.out)));
         self.reader.rest();
         self.counters.received.add(1);
         match outcome {
@@ -81,8 +84,10 @@ impl Engines {
     pub(super) fn new(subscription: &Subscription, count: usize) -> Option<Engines> {
         let mut idle = Vec::with_capacity(count);
         for _ in 0..count {
+            let reader = subscription.reader()?;
             idle.push(Engine {
-                reader: subscription.reader()?,
+                clock: Clock::since(reader.origin()),
+                reader,
                 random: Random::from_os(),
                 counters: Arc::default(),
                 out: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
@@ -161,8 +166,8 @@ mod tests {
         let publisher = Publisher::new(RoutingTable::empty());
         let engines = Engines::new(&publisher.subscription(), 1).unwrap();
         let mut engine = engines.take();
-        assert!(engine.answer_with(b"?", CLIENT, Transport::Tcp, |_, _, _, _| panic!("on purpose")).is_none());
-        let reply = engine.answer_with(b"?", CLIENT, Transport::Tcp, |query, _, _, out| {
+        assert!(engine.answer_with(b"?", CLIENT, Transport::Tcp, |_, _, _, _, _| panic!("on purpose")).is_none());
+        let reply = engine.answer_with(b"?", CLIENT, Transport::Tcp, |query, _, _, _, out| {
             out[..query.len()].copy_from_slice(query);
             Outcome::Reply(query.len())
         });

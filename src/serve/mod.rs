@@ -19,6 +19,7 @@
 mod admission;
 mod bind;
 mod certificate;
+mod clock;
 mod counters;
 mod doors;
 mod dot;
@@ -60,6 +61,9 @@ pub struct DoorsConfig {
     /// How long a UDP worker goes on asking for queries after the last one before it sleeps. Answers come sooner,
     /// and a processor is busy meanwhile. Zero: it sleeps at once.
     pub busy_poll: Duration,
+    /// The largest UDP response, in octets. Up to [`limits::UDP_RESPONSE_LEN_DEFAULT`] no path needs fragments, and none
+    /// are made.
+    pub udp_response_len_max: usize,
     /// Bounds of TCP connections.
     pub stream: StreamBounds,
     /// DNS over TLS, when it is wanted.
@@ -74,6 +78,7 @@ impl DoorsConfig {
             threads: None,
             pin_threads: false,
             busy_poll: Duration::ZERO,
+            udp_response_len_max: limits::UDP_RESPONSE_LEN_DEFAULT,
             stream: StreamBounds::default(),
             dot: None,
         }

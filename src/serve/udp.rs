@@ -33,12 +33,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::clock::Clock;
 use super::counters::Counters;
 use super::random::Random;
-use crate::answer::{Asked, Outcome, Transport, answer};
+use crate::answer::{Asked, Outcome, Transport, answer_tallying};
 use crate::limits::{UDP_DRAIN_BATCHES, UDP_IDLE_TURN_S, UDP_RESPONSE_LEN_MIN};
 use crate::sys::{Batch, UdpSocket, Wait};
-use crate::table::{Reader, RoutingTable};
+use crate::table::{Reader, RoutingTable, Tallier};
 
 /// One worker of one listening address.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub struct Worker {
     reader: Reader,
     batch: Batch,
     random: Random,
+    clock: Clock,
     /// How long after the last query it does not sleep.
     busy_poll: Duration,
 }
@@ -56,7 +58,8 @@ impl Worker {
     /// A worker that answers what comes to `socket`.
     pub fn new(socket: Arc<UdpSocket>, reader: Reader) -> Worker {
         let (batch, random) = (Batch::new(), Random::from_os());
-        Worker { socket, counters: Arc::default(), reader, batch, random, busy_poll: Duration::ZERO }
+        let clock = Clock::since(reader.origin());
+        Worker { socket, counters: Arc::default(), reader, batch, random, clock, busy_poll: Duration::ZERO }
     }
 
     /// The same, but for so long after a query it goes on asking for the next instead of sleeping: a client whose
@@ -115,20 +118,22 @@ impl Worker {
     /// One turn: receives a batch, answers it, sends the replies. Says how many datagrams came, 0 when
     /// none came in time.
     pub fn turn(&mut self, wait: Wait) -> io::Result<usize> {
-        self.turn_with(wait, answer)
+        self.turn_with(wait, answer_tallying)
     }
 
     fn turn_with(
         &mut self,
         wait: Wait,
-        answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut [u8]) -> Outcome,
+        answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut Tallier<'_>, &mut [u8]) -> Outcome,
     ) -> io::Result<usize> {
         let count = self.batch.receive(&self.socket, wait)?;
-        // Also after an empty wait: taking the newest table lets go of an older one.
-        let table = self.reader.work();
-        if count > 0 {
+        if count == 0 {
+            // Taking the newest table lets go of an older one.
+            self.reader.work();
+        } else {
+            let (table, tallier) = self.reader.answering(self.clock.now(), count);
             let asked = Asked { client: IpAddr::V4(Ipv4Addr::UNSPECIFIED), transport: Transport::Udp, random: 0 };
-            answer_batch(&mut self.batch, table, asked, &mut self.random, &self.counters, answer);
+            answer_batch(&mut self.batch, (table, tallier), asked, &mut self.random, &self.counters, answer);
             let sent = self.batch.send(&self.socket);
             if sent.failed > 0 {
                 self.counters.send_errors.add(sent.failed as u64);
@@ -144,17 +149,17 @@ impl Worker {
 /// Answers every query of `batch` from `table`, each into its slot.
 fn answer_batch(
     batch: &mut Batch,
-    table: &RoutingTable,
+    (table, mut tallier): (&RoutingTable, Tallier<'_>),
     mut asked: Asked,
     random: &mut Random,
     counters: &Counters,
-    answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut [u8]) -> Outcome,
+    answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut Tallier<'_>, &mut [u8]) -> Outcome,
 ) {
     let (mut received, mut answered, mut dropped, mut truncated) = (0, 0, 0, 0);
     let mut next = 0;
     while next < batch.len() {
-        // What a panic can leave half done: the slot in hand, which is not committed, and the numbers here,
-        // which are still numbers. So nothing that is used afterwards can be in a broken state.
+        // What a panic can leave half done: the slot in hand, which is not committed, and the numbers here and in
+        // the tally, which are still numbers. So nothing that is used afterwards can be in a broken state.
         let round = catch_unwind(AssertUnwindSafe(|| {
             while next < batch.len() {
                 let (query, mut slot) = batch.exchange(next);
@@ -168,7 +173,8 @@ fn answer_batch(
                 truncated += u64::from(query.is_truncated);
                 asked.client = source.ip();
                 asked.random = random.next_u64();
-                match answer(query.bytes, &asked, table, slot.buffer()) {
+                tallier.turn_to_next(asked.random);
+                match answer(query.bytes, &asked, table, &mut tallier, slot.buffer()) {
                     Outcome::Reply(len) => {
                         counters.count_reply(slot.buffer().get(..len).unwrap_or_default());
                         slot.commit(len);
@@ -243,7 +249,7 @@ mod tests {
         }
     }
 
-    fn echo(query: &[u8], _: &Asked, _: &RoutingTable, out: &mut [u8]) -> Outcome {
+    fn echo(query: &[u8], _: &Asked, _: &RoutingTable, _: &mut Tallier<'_>, out: &mut [u8]) -> Outcome {
         out[..query.len()].copy_from_slice(query);
         Outcome::Reply(query.len())
     }
@@ -269,11 +275,12 @@ mod tests {
             for number in 0..8u8 {
                 bench.client.send(&[number]).unwrap();
             }
-            let answer = |query: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]| {
-                out[0] = 0xff;
-                assert_ne!(query[0], culprit, "on purpose");
-                echo(query, asked, table, out)
-            };
+            let answer =
+                |query: &[u8], asked: &Asked, table: &RoutingTable, tally: &mut Tallier<'_>, out: &mut [u8]| {
+                    out[0] = 0xff;
+                    assert_ne!(query[0], culprit, "on purpose");
+                    echo(query, asked, table, tally, out)
+                };
             assert_eq!(bench.worker.turn_with(Wait::Turn, answer).unwrap(), 8);
             let expected: Vec<Vec<u8>> =
                 (0..8).filter(|&number| number != culprit).map(|number| vec![number]).collect();
@@ -289,7 +296,7 @@ mod tests {
         for _ in 0..5 {
             bench.client.send(b"?").unwrap();
         }
-        assert_eq!(bench.worker.turn_with(Wait::Turn, |_, _, _, _| panic!("on purpose")).unwrap(), 5);
+        assert_eq!(bench.worker.turn_with(Wait::Turn, |_, _, _, _, _| panic!("on purpose")).unwrap(), 5);
         assert_eq!(bench.replies(), Vec::<Vec<u8>>::new());
         assert_eq!(bench.worker.counters.snapshot().panics, 5);
     }
@@ -299,10 +306,11 @@ mod tests {
         let mut bench = Bench::new();
         bench.client.send(b"drop me").unwrap();
         bench.client.send(&[1; crate::limits::UDP_QUERY_LEN_MAX + 9]).unwrap();
-        let answer = |query: &[u8], asked: &Asked, table: &RoutingTable, out: &mut [u8]| match query {
-            b"drop me" => Outcome::Drop,
-            query => echo(&query[..12], asked, table, out),
-        };
+        let answer =
+            |query: &[u8], asked: &Asked, table: &RoutingTable, tally: &mut Tallier<'_>, out: &mut [u8]| match query {
+                b"drop me" => Outcome::Drop,
+                query => echo(&query[..12], asked, table, tally, out),
+            };
         bench.worker.turn_with(Wait::Turn, answer).unwrap();
         assert_eq!(bench.replies(), [[1; 12]]);
         let count = bench.worker.counters.snapshot();
@@ -315,7 +323,7 @@ mod tests {
         bench.client.send(b"1").unwrap();
         bench.client.send(b"2").unwrap();
         let seen = std::cell::RefCell::new(Vec::new());
-        let answer = |_: &[u8], asked: &Asked, _: &RoutingTable, _: &mut [u8]| {
+        let answer = |_: &[u8], asked: &Asked, _: &RoutingTable, _: &mut Tallier<'_>, _: &mut [u8]| {
             seen.borrow_mut().push(*asked);
             Outcome::Drop
         };

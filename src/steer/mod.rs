@@ -30,7 +30,7 @@ mod trail;
 mod who_wins;
 
 pub use pick::{Mode, Weighted, client_hash, hashed_len, member_key, pick};
-pub use plan::{Asked, NoData, Plan, Source, Variant, plan};
+pub use plan::{Asked, NoData, Plan, Shape, Source, Variant, plan};
 pub use region::{Match, Rank, region_of};
 pub use standing::{Bar, Floor, Standing};
 pub use trail::{Reason, Trail};

@@ -26,7 +26,7 @@ use super::pick::Mode;
 use super::planner::Planner;
 use super::standing::Standing;
 use super::trail::Trail;
-use crate::model::{Datacenter, DatacenterIx, EndpointIx, Facts, Route, Service, ServiceIx};
+use crate::model::{Data, Datacenter, DatacenterIx, EndpointIx, Facts, Route, Service, ServiceIx, Weight};
 
 /// What a plan is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,26 @@ pub struct Asked<'a> {
     pub datacenters: &'a [Datacenter],
     /// Health and orders.
     pub facts: &'a Facts,
+}
+
+/// What a plan looks at of a service, besides the choices of a route: with equal shapes, choices, standings and facts
+/// two services get equal plans. Whatever else the planner comes to read of a service belongs here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    max_answers: u8,
+    /// Of each endpoint: its data centre, whether it answers with a name, its priority, its weight.
+    endpoints: Vec<(DatacenterIx, bool, u32, Weight)>,
+}
+
+impl Shape {
+    /// Of a service.
+    pub fn of(service: &Service) -> Shape {
+        let endpoints = service.endpoints.iter().map(|endpoint| {
+            let is_name = matches!(endpoint.data, Data::Cname(_));
+            (endpoint.datacenter, is_name, endpoint.priority, endpoint.weight)
+        });
+        Shape { max_answers: service.max_answers, endpoints: endpoints.collect() }
+    }
 }
 
 /// What a region gets.

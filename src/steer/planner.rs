@@ -86,7 +86,7 @@ impl<'a> Planner<'a> {
         for (at, tier) in members.iter().enumerate() {
             match self.entry(tier, at) {
                 EntryState::Met => open.extend(endpoints(tier)),
-                EntryState::Unmet(why) => {
+                EntryState::ByOrder(why) | EntryState::Unmet(why) => {
                     self.closed.insert(at, why);
                     self.guarded.extend(endpoints(tier));
                 }
@@ -102,7 +102,7 @@ impl<'a> Planner<'a> {
         let key = (self.asked.ix, self.asked.route.region, u16::try_from(at).unwrap_or(u16::MAX));
         match self.asked.facts.entries.get(&key) {
             Some(state) => state.clone(),
-            None if tier.entry.manual => EntryState::Unmet("it is entered by order only".into()),
+            None if tier.entry.manual => EntryState::ByOrder("it is entered by order only".into()),
             None if !tier.entry.when.is_empty() => EntryState::Unmet("nothing is known of its condition".into()),
             None => EntryState::Met,
         }

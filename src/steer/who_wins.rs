@@ -325,13 +325,17 @@ fn service() -> Service {
         origin: Origin::file("t"),
     };
     let pool = |method| Pool { method, members: (0..3).map(member).collect() };
-    let route = |region, tiers| Route {
-        region,
-        tiers,
-        fallback: Some(pool(Method::Weighted)),
-        geofence: false,
-        all_down: AllDown::Open,
-        failback: Failback::Manual,
+    let route = |region, tiers| {
+        Route::new(
+            region,
+            Choices {
+                tiers,
+                fallback: Some(pool(Method::Weighted)),
+                geofence: false,
+                all_down: AllDown::Open,
+                failback: Failback::Manual,
+            },
+        )
     };
     Service {
         name: Name::parse("s.example").unwrap(),
@@ -343,6 +347,7 @@ fn service() -> Service {
             elsewhere: route(None, None),
         },
         max_answers: 1,
+        needs: crate::model::OrderNeeds::default(),
         home: None,
         https: None,
         origin: Origin::file("t"),
@@ -352,7 +357,7 @@ fn service() -> Service {
 fn world(facts: &str) -> World {
     let up = Standing { bar: None, addresses: vec![Verdict::of(State::Up)], min: 1 };
     let mut world = World { service: service(), facts: Facts::all_up(), standings: vec![up; 3] };
-    let route = &mut world.service.policy.routes[0];
+    let route = std::sync::Arc::make_mut(&mut world.service.policy.routes[0].choices);
     let mut forced = Vec::new();
     for (at, fact) in facts.split(';').map(str::trim).filter(|fact| !fact.is_empty()).enumerate() {
         let words: Vec<&str> = fact.split(' ').collect();

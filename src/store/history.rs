@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -59,6 +59,16 @@ pub struct HistoryError {
     pub source: io::Error,
 }
 
+/// The beginning of one file.
+#[derive(Clone, Debug)]
+struct Opening {
+    path: PathBuf,
+    /// The number of the line before its first one.
+    prev_seq: Option<u64>,
+    /// When it was begun: no line of the files before is younger, while clocks go forward.
+    begun: Option<SystemTime>,
+}
+
 /// One file of the log, read.
 struct File {
     path: PathBuf,
@@ -76,32 +86,30 @@ const OPENING_LEN: u64 = 64 << 10;
 
 /// The files with the numbers at which each begins, and the orders that they take back of those before; only the
 /// first lines are read.
-fn outline(disk: &dyn Disk, dir: &Path) -> Result<(Outline, BTreeSet<u64>), HistoryError> {
+fn outline(disk: &dyn Disk, dir: &Path) -> Result<(Vec<Opening>, BTreeSet<u64>), HistoryError> {
     let files = segment::all(disk, dir).map_err(|source| HistoryError { path: dir.to_owned(), source })?;
     let mut voided = BTreeSet::new();
     let outline = files.into_iter().map(|(_, path)| {
         let opening = segment::load(disk, &path, OPENING_LEN).unwrap_or_default();
         let mut records = segment::pieces(&opening).map_while(|placed| match placed.piece {
-            Piece::Line(line, _) => Some(line.record),
+            Piece::Line(line, _) => Some((line.time, line.record)),
             Piece::Bad(_) => None,
         });
-        let prev_seq = match records.next() {
-            Some(Record::Head(head)) => Some(head.prev_seq),
+        let head = match records.next() {
+            Some((begun, Record::Head(head))) => Some((head.prev_seq, begun)),
             _ => None,
         };
-        for record in records {
+        for (_, record) in records {
             let Record::Void { orders } = record else { break };
             voided.extend(orders);
         }
-        (path, prev_seq)
+        Opening { path, prev_seq: head.map(|(prev_seq, _)| prev_seq), begun: head.map(|(_, begun)| begun) }
     });
     let outline = outline.collect();
     Ok((outline, voided))
 }
 
-type Outline = Vec<(PathBuf, Option<u64>)>;
-
-fn load(disk: &dyn Disk, path: PathBuf, prev_seq: Option<u64>) -> Result<File, HistoryError> {
+fn load(disk: &dyn Disk, Opening { path, prev_seq, .. }: Opening) -> Result<File, HistoryError> {
     match segment::load(disk, &path, len_max()) {
         Ok(bytes) => Ok(File { path, bytes, prev_seq }),
         Err(source) => Err(HistoryError { path, source }),
@@ -109,7 +117,9 @@ fn load(disk: &dyn Disk, path: PathBuf, prev_seq: Option<u64>) -> Result<File, H
 }
 
 /// Entries since a time and behind a cursor, the oldest first; at most `limit`, which is bounded by
-/// [`limits::HISTORY_ENTRIES_MAX`]. May be called while a store writes. Blocks while the disk works.
+/// [`limits::HISTORY_ENTRIES_MAX`]. Of [`limits::HISTORY_FILES_MAX`] files and [`limits::HISTORY_LEN_MAX`] octets at
+/// most: fewer entries than `limit`, even none, are no end while there is a `next`. A cursor leads to the same place
+/// whatever was written, begun or removed meanwhile. May be called while a store writes. Blocks while the disk works.
 pub fn history(
     disk: &dyn Disk,
     dir: &Path,
@@ -120,15 +130,24 @@ pub fn history(
     let (files, voided_later) = outline(disk, dir)?;
     let limit = limit.clamp(1, limits::HISTORY_ENTRIES_MAX);
     let after = cursor.unwrap_or(0);
-    let mut out = History::default();
+    let (mut out, mut files_read, mut octets) = (History::default(), 0, 0);
+    let slack = Duration::from_secs(limits::HISTORY_CLOCK_SLACK_S);
     for at in 0..files.len() {
         // Behind the line at which the next file begins, this one was given up.
-        let until = files[at + 1..].iter().find_map(|(_, prev_seq)| *prev_seq).unwrap_or(u64::MAX);
-        if until <= after {
+        let until = files[at + 1..].iter().find_map(|opening| opening.prev_seq).unwrap_or(u64::MAX);
+        let younger = files[at + 1..].iter().find_map(|opening| opening.begun);
+        let is_old = younger.zip(since).is_some_and(|(younger, since)| younger + slack < since);
+        if until <= after || is_old {
             continue;
         }
-        let (path, prev_seq) = files[at].clone();
-        let file = match load(disk, path, prev_seq) {
+        if let Some(before) =
+            files[at].prev_seq.filter(|before| files_read == limits::HISTORY_FILES_MAX && *before > after)
+        {
+            out.next = Some(before);
+            return Ok(out);
+        }
+        files_read += 1;
+        let file = match load(disk, files[at].clone()) {
             // Removed for its age since the directory was read.
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => continue,
             loaded => loaded?,
@@ -140,10 +159,11 @@ pub fn history(
             let Some(entry) = is_asked.then(|| entry(line.seq, line.time, line.record, &voided)).flatten() else {
                 continue;
             };
-            if out.entries.len() == limit {
+            if out.entries.len() == limit || octets > limits::HISTORY_LEN_MAX {
                 out.next = out.entries.last().map(|entry| entry.seq);
                 return Ok(out);
             }
+            octets += placed.range.len();
             out.entries.push(entry);
         }
     }
@@ -258,9 +278,8 @@ pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<VerifyReport, HistoryError>
         abandoned: 0,
     };
     for at in 0..files.len() {
-        let until = files[at + 1..].iter().find_map(|(_, prev_seq)| *prev_seq);
-        let (path, prev_seq) = files[at].clone();
-        let file = load(disk, path, prev_seq)?;
+        let until = files[at + 1..].iter().find_map(|opening| opening.prev_seq);
+        let file = load(disk, files[at].clone())?;
         verify_file(&mut report, &file, until, at == 0, at + 1 == files.len());
     }
     Ok(report)

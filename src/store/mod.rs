@@ -10,7 +10,8 @@
 //!   than what happened.
 //! - **A file stands for itself.** Each begins with the standing orders and answered requests (`state`), so a
 //!   start reads the newest alone, and a file that cannot be trusted is left behind by beginning the next.
-//!   There is no second database whose agreement with the log would have to be proved.
+//!   There is no second database whose agreement with the log would have to be proved: an embedded one (redb, say)
+//!   would make two writes of each order, and its own file could not be read with `grep` at 3 a.m.
 //! - **The space is there beforehand** (`segment`): a file is filled when it is begun, and a spare stands ready.
 //! - **Nobody waits for the disk** but the hands (`hands`), each a thread. The desk (`desk`), which decides, is
 //!   pure and never blocks; a clock thread looks at deadlines whatever the hands are doing.
@@ -22,6 +23,7 @@
 //!   fails* with the order on the platter and what takes it back not. A killed process has no such case, unless the
 //!   disk hung so thoroughly that what takes the order back could not even be handed to the system, for as long as
 //!   [`limits::STORE_VOID_GRACE_MS`] and until the kill. Its idempotency key tells which it was.)
+//!   Where even that can not be handed over in time, the refusal says so ([`Refusal::Unsure`]).
 //! - After a failed write or sync nothing more is written to that file but what takes orders back.
 //! - Neither revisions nor generations are given out twice while the directory can be read and written.
 //! - What is found wrong at a start is told ([`Finding`]), kept, and never overwritten in place, except a torn
@@ -55,7 +57,8 @@ pub use disk::{Disk, DiskFile, Lock, Mode, OsDisk};
 pub use history::{Break, Entry, History, HistoryError, VerifyReport, history, verify};
 pub use kept::{Lines, LinesWriter, Page};
 pub use open::{OpenError, read};
-pub use record::{Answered, Change, Digest, Idempotency, Link, Note, Order, Standing};
+pub use record::{Answered, Change, Digest, Idempotency, Link, Note, Order, SETTLED, Standing, WITHDRAWN};
+pub use state::{carried_len, len_of};
 
 use serde_json::Value;
 
@@ -97,6 +100,12 @@ pub enum Refusal {
     /// The disk did not answer in time.
     #[error("the disk did not answer in time")]
     Timeout,
+    /// The disk did not answer in time, and does not take the order back either.
+    #[error(
+        "the disk does not answer, not even to take the order back: it is not in force, and comes into force only if \
+         Meridian is killed before the disk answers; its Idempotency-Key tells then"
+    )]
+    Unsure,
     /// The disk failed.
     #[error("the disk failed: {0}")]
     Broken(String),
@@ -218,6 +227,8 @@ pub struct Status {
     pub orders_waiting: usize,
     /// Entries of the audit log that are lost, since the start.
     pub notes_lost: u64,
+    /// Failures to write the journal, since the start.
+    pub journal_failures: u64,
     /// Failures to write latches or health, since the start.
     pub keep_failures: u64,
     /// How long the last write to the journal took.

@@ -78,6 +78,12 @@ struct RevisionNumber(u64);
 #[serde(remote = "Generation")]
 struct GenerationNumber(u64);
 
+/// The kind of a line that takes an order back which was stored and never took effect.
+pub const WITHDRAWN: &str = "withdrawn";
+
+/// The kind of a line that says again what is in force, after a time in which nothing could be stored.
+pub const SETTLED: &str = "settled";
+
 /// An order that is to be in force from when it is durable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
@@ -100,6 +106,13 @@ pub struct Order {
     /// How a repetition of it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
+}
+
+impl Order {
+    /// Nobody ordered it: it is no last order in force.
+    pub(super) fn is_housekeeping(&self) -> bool {
+        [WITHDRAWN, SETTLED].contains(&self.kind.as_str())
+    }
 }
 
 /// One standing order that is set, or cleared.

@@ -95,8 +95,20 @@ impl Placed {
     }
 }
 
+/// What of a file has ever been written: up to the line feed behind its last line. The rest, mostly all of it, is blank,
+/// and is compared in large parts: a start shall not look at every octet of it.
+fn written(bytes: &[u8]) -> &[u8] {
+    let mut end = bytes.len();
+    while end >= BLANK.len() && bytes[end - BLANK.len()..end] == BLANK {
+        end -= BLANK.len();
+    }
+    let blank = bytes[..end].iter().rev().take_while(|octet| **octet == b'\n').count();
+    &bytes[..bytes.len().min(end - blank + 1)]
+}
+
 /// The pieces of a file, blank lines left out.
 pub(super) fn pieces(bytes: &[u8]) -> impl Iterator<Item = Placed> {
+    let bytes = written(bytes);
     let mut at = 0;
     let mut line = 0;
     let mut blanks = false;
@@ -108,6 +120,11 @@ pub(super) fn pieces(bytes: &[u8]) -> impl Iterator<Item = Placed> {
             line += 1;
             if len == 0 {
                 blanks = true;
+                // Most of a young file is blank: whole blocks of it are passed over at once.
+                while bytes[at..].starts_with(&BLANK) {
+                    at += BLANK.len();
+                    line += BLANK.len() as u64;
+                }
                 continue;
             }
             let is_ended = at <= bytes.len();
@@ -145,6 +162,7 @@ const BEGINNING: &[u8] = b"{\"seq\":";
 
 /// The lines that are taken back in a file. Only what looks like taking back is read.
 pub(super) fn voided(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let bytes = written(bytes);
     let tags = bytes.windows(VOID_TAG.len()).enumerate().filter(|(_, window)| *window == VOID_TAG);
     tags.flat_map(|(at, _)| {
         // Number and time stand before it.
@@ -189,6 +207,17 @@ mod tests {
             .collect();
         assert_eq!(found, [(1, false, true), (2, false, false), (5, true, true), (8, true, false)]);
         assert_eq!(voided(&bytes).collect::<Vec<_>>(), [5, 6, 7]);
+    }
+
+    #[test]
+    fn what_has_been_written_ends_with_its_last_line_feed() {
+        for blanks in [0, 1, 2, BLANK.len() - 1, BLANK.len(), BLANK.len() + 1, 3 * BLANK.len()] {
+            for text in ["", "{}", "{}\n\n{}"] {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes.resize(text.len() + blanks, b'\n');
+                assert_eq!(written(&bytes), &bytes[..bytes.len().min(text.len() + 1)], "{text:?}, {blanks} blanks");
+            }
+        }
     }
 
     #[test]

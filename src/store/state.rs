@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::record::{Answered, Idempotency, Order, Record, Standing};
 use crate::limits;
@@ -32,6 +32,7 @@ pub(super) struct State {
 impl State {
     /// An order is in force from now on.
     pub(super) fn apply(&mut self, order: Order, at: SystemTime) {
+        let is_housekeeping = order.is_housekeeping();
         for change in order.changes {
             match change.value {
                 Some(value) => self.stand(change.key, Standing { value, revision: order.revision }),
@@ -41,7 +42,9 @@ impl State {
         if let Some(idempotency) = order.idempotency {
             self.answer(Answered { idempotency, revision: order.revision, at });
         }
-        self.revision = self.revision.max(order.revision.0);
+        if !is_housekeeping {
+            self.revision = self.revision.max(order.revision.0);
+        }
         self.seen(order.revision.0, order.generation.0);
     }
 
@@ -54,7 +57,7 @@ impl State {
     /// A standing order.
     pub(super) fn stand(&mut self, key: String, standing: Standing) {
         self.clear(&key);
-        let len = key.len() + len_of(&standing.value) + CARRIED_OVERHEAD;
+        let len = carried_len(&key, &standing.value);
         self.standing_len += len;
         self.standing.insert(key, (standing, len));
     }
@@ -106,14 +109,15 @@ impl State {
         (age <= Duration::from_secs(limits::IDEMPOTENCY_KEPT_S)).then_some(answered)
     }
 
-    /// True when the standing orders still fit into the beginning of a file after this one.
+    /// True when the standing orders still fit into the beginning of a file after this one; what makes them no
+    /// longer always does.
     pub(super) fn has_room_for(&self, order: &Order) -> bool {
-        let set = order.changes.iter().filter_map(|change| {
-            let value = change.value.as_ref()?;
-            let old = self.standing.get(&change.key).map_or(0, |(_, len)| *len);
-            Some((change.key.len() + len_of(value) + CARRIED_OVERHEAD).saturating_sub(old))
-        });
-        self.standing_len + set.sum::<usize>() <= limits::STANDING_LEN_MAX
+        let (mut set, mut cleared) = (0, 0);
+        for change in &order.changes {
+            cleared += self.standing.get(&change.key).map_or(0, |(_, len)| *len);
+            set += change.value.as_ref().map_or(0, |value| carried_len(&change.key, value));
+        }
+        set <= cleared || self.standing_len + set - cleared <= limits::STANDING_LEN_MAX
     }
 
     /// The lines that carry it over to a new file.
@@ -148,8 +152,13 @@ impl State {
     }
 }
 
+/// Octets of one entry among what stands, as the store reckons them.
+pub fn carried_len(key: &str, value: &impl Serialize) -> usize {
+    key.len() + len_of(value) + CARRIED_OVERHEAD
+}
+
 /// Octets of a value as JSON.
-fn len_of(value: &Value) -> usize {
+pub fn len_of(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -161,7 +170,7 @@ fn len_of(value: &Value) -> usize {
         }
     }
     let mut count = Count(0);
-    // Counting cannot fail, and a JSON value is always JSON.
+    // Counting cannot fail, and what is stored is always JSON.
     let _ = serde_json::to_writer(&mut count, value);
     count.0
 }
@@ -170,6 +179,7 @@ fn len_of(value: &Value) -> usize {
 mod tests {
     use super::*;
     use crate::model::Generation;
+    use serde_json::Value;
 
     fn order(revision: u64, changes: &[(&str, Option<&str>)], key: Option<&str>) -> Order {
         Order {
@@ -224,5 +234,6 @@ mod tests {
         state.apply(first, SystemTime::UNIX_EPOCH);
         assert!(!state.has_room_for(&order(2, &[("b", Some(&long))], None)));
         assert!(state.has_room_for(&order(2, &[("a", Some(&long))], None)), "in place of itself");
+        assert!(state.has_room_for(&order(2, &[("a", None), ("b", Some(&long))], None)), "in place of another");
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! A [`Batch`] is made once and used for ever: buffers for queries and replies, side by side, so that the
 //! reply in place `i` goes where the query in place `i` came from. What the kernel needs besides (headers
-//! and vectors of pointers) is built on the stack for each call; that costs some hundred stores a batch,
+//! and vectors of pointers) is built on the stack for each call; that costs some ten stores a datagram,
 //! and it leaves no pointer behind that could go stale.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::ptr;
+use std::{ptr, slice};
 
 use super::control::{self, CONTROL_LEN, Control, Local};
 use super::name::{self, NAME_LEN};
@@ -60,9 +61,15 @@ pub struct Batch {
     received: Box<[Received]>,
     replies: Box<[Reply]>,
     len: usize,
+    /// How many came last time; at first as many as there can be.
+    room_for: usize,
     /// For how many more calls every reply is sent alone.
     ungrouped: u32,
 }
+
+/// A call takes so many more datagrams than the one before brought, and so many times as many.
+const ROOM_MIN: usize = 8;
+const ROOM_FACTOR: usize = 4;
 
 /// One received datagram.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +125,7 @@ impl Batch {
             received: vec![received; BATCH_LEN].into_boxed_slice(),
             replies: vec![reply; BATCH_LEN].into_boxed_slice(),
             len: 0,
+            room_for: BATCH_LEN,
             ungrouped: 0,
         }
     }
@@ -149,21 +157,42 @@ impl Batch {
         (query, ReplySlot { reply: &mut self.replies[index] })
     }
 
+    /// Forgets what it holds.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// The slot of a datagram that is no reply, behind what the batch holds: it goes to `to`, on a wildcard
+    /// socket from `local`. `None` when the batch is full. This is how one asks: clients, such as load generators,
+    /// begin with it, and may then write the next query into the slot of the reply that came.
+    pub fn begin(&mut self, to: SocketAddr, local: Option<Local>) -> Option<ReplySlot<'_>> {
+        let (received, reply) = (self.received.get_mut(self.len)?, &mut self.replies[self.len]);
+        self.len += 1;
+        received.len = 0;
+        received.is_truncated = false;
+        received.name_len = name::write(&mut received.name, to);
+        received.control_len = local.map_or(0, |local| control::write(&mut received.control, local));
+        reply.len = 0;
+        Some(ReplySlot { reply })
+    }
+
     /// Forgets what it holds and receives up to [`BATCH_LEN`] datagrams; says how many. None when none
     /// came in time.
     ///
     /// Errors are those of the socket as a whole. The timeout argument of `recvmmsg` is not used: it is
     /// only looked at after a datagram has come.
     pub fn receive(&mut self, socket: &UdpSocket, wait: Wait) -> io::Result<usize> {
-        self.len = 0;
-        // SAFETY: ZERO.
-        let mut vectors: [libc::iovec; BATCH_LEN] = unsafe { std::mem::zeroed() };
-        // SAFETY: ZERO.
-        let mut headers: [libc::mmsghdr; BATCH_LEN] = unsafe { std::mem::zeroed() };
-        for ((received, vector), header) in self.received.iter_mut().zip(&mut vectors).zip(&mut headers) {
-            vector.iov_base = received.bytes.as_mut_ptr().cast();
-            vector.iov_len = received.bytes.len();
-            let header = &mut header.msg_hdr;
+        // Headers take their time to make, and few queries need few: when more have come than last time, the
+        // next call takes them.
+        let room = (ROOM_FACTOR * self.room_for + ROOM_MIN).min(BATCH_LEN);
+        (self.len, self.room_for) = (0, 0);
+        let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH_LEN];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH_LEN];
+        for ((received, vector), header) in self.received.iter_mut().zip(&mut vectors).zip(&mut headers).take(room) {
+            let vector = vector
+                .write(libc::iovec { iov_base: received.bytes.as_mut_ptr().cast(), iov_len: received.bytes.len() });
+            // SAFETY: ZERO.
+            let header = &mut header.write(unsafe { std::mem::zeroed() }).msg_hdr;
             header.msg_name = received.name.as_mut_ptr().cast();
             header.msg_namelen = NAME_LEN as libc::socklen_t;
             header.msg_iov = ptr::from_mut(vector);
@@ -177,10 +206,12 @@ impl Batch {
             Wait::Turn => libc::MSG_WAITFORONE,
             Wait::No => libc::MSG_DONTWAIT,
         };
+        // SAFETY: the first `room` were written above.
+        let headers = unsafe { slice::from_raw_parts_mut(headers.as_mut_ptr().cast::<libc::mmsghdr>(), room) };
         // SAFETY: FRESH, EXACT: `headers` points to `vectors` and to places of `self.received`, all
         // borrowed exclusively by this function; the count is that of `headers`.
         let count =
-            unsafe { libc::recvmmsg(socket.fd(), headers.as_mut_ptr(), BATCH_LEN as _, flags as _, ptr::null_mut()) };
+            unsafe { libc::recvmmsg(socket.fd(), headers.as_mut_ptr(), room as _, flags as _, ptr::null_mut()) };
         let Ok(count) = usize::try_from(count) else {
             let error = io::Error::last_os_error();
             return match error.kind() {
@@ -189,8 +220,8 @@ impl Batch {
             };
         };
         // The kernel is trusted with memory, not with arithmetic: lengths are bounded by the buffers again.
-        let count = count.min(BATCH_LEN);
-        for (received, header) in self.received.iter_mut().zip(&headers).take(count) {
+        let count = count.min(room);
+        for (received, header) in self.received.iter_mut().zip(&*headers).take(count) {
             received.len = (header.msg_len as usize).min(UDP_QUERY_LEN_MAX);
             received.name_len = (header.msg_hdr.msg_namelen as usize).min(NAME_LEN);
             #[allow(clippy::unnecessary_cast, reason = "another type with other C libraries")]
@@ -201,7 +232,7 @@ impl Batch {
         for reply in &mut self.replies[..count] {
             reply.len = 0;
         }
-        self.len = count;
+        (self.len, self.room_for) = (count, count);
         Ok(count)
     }
 
@@ -216,18 +247,18 @@ impl Batch {
     pub fn send(&mut self, socket: &UdpSocket) -> Sent {
         self.ungrouped = self.ungrouped.saturating_sub(1);
         let may_group = socket.can_segment() && self.ungrouped == 0;
-        // SAFETY: ZERO.
-        let mut vectors: [libc::iovec; BATCH_LEN] = unsafe { std::mem::zeroed() };
-        // SAFETY: ZERO.
-        let mut headers: [libc::mmsghdr; BATCH_LEN] = unsafe { std::mem::zeroed() };
+        let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH_LEN];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH_LEN];
         let (mut replies, mut count) = (0, 0);
         let mut group: Option<Group<'_>> = None;
         for (received, reply) in self.received.iter_mut().zip(&mut self.replies).take(self.len) {
             if reply.len == 0 {
                 continue;
             }
-            vectors[replies].iov_base = reply.bytes.as_mut_ptr().cast();
-            vectors[replies].iov_len = reply.len;
+            vectors[replies].write(libc::iovec { iov_base: reply.bytes.as_mut_ptr().cast(), iov_len: reply.len });
+            // One for each reply: groups may have to be undone.
+            // SAFETY: ZERO.
+            headers[replies].write(unsafe { std::mem::zeroed() });
             replies += 1;
             let local = match received.control_len {
                 0 => None,
@@ -236,7 +267,8 @@ impl Batch {
             if let Some(group) = &mut group
                 && group.takes(received, local, reply.len)
             {
-                let header = &mut headers[count - 1].msg_hdr;
+                // SAFETY: written when its first reply was met.
+                let header = unsafe { &mut headers[count - 1].assume_init_mut().msg_hdr };
                 header.msg_iovlen += 1;
                 if header.msg_iovlen == 2 {
                     let first = &mut *group.first;
@@ -247,7 +279,8 @@ impl Batch {
                 }
                 continue;
             }
-            let header = &mut headers[count].msg_hdr;
+            // SAFETY: there are not more messages than replies, and one was just written for this reply.
+            let header = unsafe { &mut headers[count].assume_init_mut().msg_hdr };
             header.msg_name = received.name.as_mut_ptr().cast();
             header.msg_namelen = received.name_len as libc::socklen_t;
             header.msg_iovlen = 1;
@@ -260,7 +293,9 @@ impl Batch {
             group =
                 may_group.then_some(Group { first: received, local, each: reply.len, len: reply.len, is_open: true });
         }
-        let mut next = vectors.as_mut_ptr();
+        // SAFETY: the first `replies` were written above.
+        let headers = unsafe { slice::from_raw_parts_mut(headers.as_mut_ptr().cast::<libc::mmsghdr>(), replies) };
+        let mut next = vectors.as_mut_ptr().cast::<libc::iovec>();
         for header in &mut headers[..count] {
             header.msg_hdr.msg_iov = next;
             next = next.wrapping_add(members(header));
@@ -296,7 +331,7 @@ impl Batch {
                     }
                     let members = members(&rest[0]);
                     if members > 1 {
-                        ungroup(&mut headers, done, count);
+                        ungroup(headers, done, count);
                         count += members - 1;
                         if is_about_groups(&error) {
                             self.ungrouped = UDP_UNGROUPED_BATCHES;
@@ -351,7 +386,7 @@ fn members(header: &libc::mmsghdr) -> usize {
 }
 
 /// Makes the message at `at`, of `count` in all, one message for each of its replies.
-fn ungroup(headers: &mut [libc::mmsghdr; BATCH_LEN], at: usize, count: usize) {
+fn ungroup(headers: &mut [libc::mmsghdr], at: usize, count: usize) {
     let mut header = headers[at];
     let members = members(&header);
     // There are no more messages than replies, and no more of those than places.
@@ -591,6 +626,37 @@ mod tests {
                     assert_eq!((came, buffer[0]), (if number == 2 { 40 } else { 50 }, number));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_begun_goes_where_it_is_to_from_the_address_that_is_named() {
+        for (ours, theirs, locals) in [
+            ("0.0.0.0:0", "127.0.0.1:0", ["127.0.0.2", "127.0.0.3", "127.0.0.2"].map(Some)),
+            ("[::]:0", "[::1]:0", [Some("::1"); 3]),
+            ("127.0.0.1:0", "127.0.0.1:0", [None; 3]),
+        ] {
+            let socket = UdpSocket::bind(ours.parse().unwrap()).unwrap();
+            let peer = client(theirs);
+            let mut batch = Batch::new();
+            for _ in 0..2 {
+                batch.clear();
+                for (number, local) in locals.iter().enumerate() {
+                    let local = local.map(|address| Local { address: address.parse().unwrap(), interface: 0 });
+                    let mut slot = batch.begin(peer.local_addr().unwrap(), local).unwrap();
+                    slot.buffer()[0] = number as u8;
+                    slot.commit(1);
+                }
+                assert_eq!(batch.send(&socket).sent, 3);
+                let mut buffer = [0; 8];
+                for (number, local) in locals.iter().enumerate() {
+                    let (len, from) = peer.recv_from(&mut buffer).unwrap();
+                    assert_eq!((len, buffer[0], from.port()), (1, number as u8, socket.local_address().port()));
+                    assert!(local.is_none_or(|local| from.ip().to_string() == local));
+                }
+            }
+            let places = std::iter::from_fn(|| batch.begin(peer.local_addr().unwrap(), None).map(drop)).count();
+            assert_eq!(places, BATCH_LEN - 3);
         }
     }
 

@@ -11,7 +11,8 @@
 //! - [`bind_stream`]: a listening TCP socket with the same rules about addresses.
 //! - `name` and `control`: socket addresses and control messages as bytes. No unsafe code, though they
 //!   read what the kernel wrote: every length is checked as if a stranger had sent it.
-//! - [`pin_to_cpu`], [`allowed_cpus`], [`raise_open_files`].
+//! - [`pin_to_cpu`], [`allowed_cpus`], [`raise_open_files`], [`return_freed_memory`],
+//!   [`prefer_large_pages`], [`ticks`].
 //!
 //! # Invariants of the unsafe blocks
 //!
@@ -22,19 +23,23 @@
 //!   anew before every call: the kernel overwrites lengths with what it used.
 //! - **ZERO**: the C structures here consist of integers and pointers; all zero is a value of each.
 //!
-//! What it deliberately does not do: look into datagrams, decide what to answer, keep time, log.
+//! What it deliberately does not do: look into datagrams, decide what to answer, log.
 
 #![allow(unsafe_code, reason = "the room for it; the invariants are named above")]
 
 mod affinity;
 mod batch;
+mod clock;
 mod control;
 mod files;
+mod memory;
 mod name;
 mod socket;
 
 pub use affinity::{allowed_cpus, pin_to_cpu};
 pub use batch::{Batch, Query, ReplySlot, Sent, Wait};
+pub use clock::ticks;
 pub use control::Local;
 pub use files::raise_open_files;
+pub use memory::{prefer_large_pages, return_freed_memory};
 pub use socket::{UdpSocket, bind_stream, is_on_this_host};

@@ -28,6 +28,27 @@ pub(super) fn read(bytes: &[u8]) -> Option<SocketAddr> {
     }
 }
 
+/// Writes `address`; says how many octets it takes.
+pub(super) fn write(bytes: &mut [u8; NAME_LEN], address: SocketAddr) -> usize {
+    bytes.fill(0);
+    bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+    let (family, len) = match address {
+        SocketAddr::V4(address) => {
+            bytes[4..8].copy_from_slice(&address.ip().octets());
+            (libc::AF_INET, V4_LEN)
+        }
+        SocketAddr::V6(address) => {
+            bytes[4..8].copy_from_slice(&address.flowinfo().to_be_bytes());
+            bytes[8..24].copy_from_slice(&address.ip().octets());
+            bytes[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
+            (libc::AF_INET6, NAME_LEN)
+        }
+    };
+    // Families are small numbers in 16 bits.
+    bytes[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+    len
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +61,9 @@ mod tests {
             // SAFETY: FRESH, EXACT: socket2 gives a pointer and the length behind it.
             let bytes = unsafe { std::slice::from_raw_parts(storage.as_ptr().cast::<u8>(), storage.len() as usize) };
             assert_eq!(read(bytes), Some(address));
+            let mut ours = [0xff; NAME_LEN];
+            let len = write(&mut ours, address);
+            assert_eq!((&ours[..len], read(&ours[..len])), (bytes, Some(address)));
         }
     }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::alike::{Alike, EVERYWHERE};
 use super::extent;
-use super::location::{LocationMap, Overlap};
+use super::location::{Location, LocationMap, Overlap};
+use super::tally::Tallies;
 use crate::diag::Diagnostic;
 use crate::geo::{Atlas, MapError};
 use crate::limits;
@@ -27,16 +29,18 @@ pub struct Files {
     pub ns_required: bool,
 }
 
-/// Everything that a table has from files. Immutable; shared by the tables that differ in facts alone.
+/// Everything that a table has from files, and what was answered from it. But for that immutable; shared by the tables that differ in facts alone.
 #[derive(Debug)]
 pub struct Base {
     pub(super) zones: Zones,
     pub(super) maps: Box<[LocationMap]>,
     /// For each service its map, unless its policy never looks at the client.
     pub(super) map_of: Box<[Option<u32>]>,
+    alike: Box<[Alike]>,
     pub(super) policy: PolicySet,
     pub(super) settings: Settings,
     pub(super) atlas: Arc<Atlas>,
+    tallies: Tallies,
 }
 
 impl Base {
@@ -59,7 +63,10 @@ impl Base {
             found.extend(extent::check(service, map));
         }
         let is_good = !found.iter().any(Diagnostic::is_error);
-        let base = is_good.then(|| Arc::new(Base { zones, maps, map_of, policy, settings, atlas }));
+        let base = is_good.then(|| {
+            let (alike, tallies) = (Alike::of_all(&policy, &maps, &map_of), Tallies::of(&policy));
+            Arc::new(Base { zones, maps, map_of, alike, policy, settings, atlas, tallies })
+        });
         (base, found)
     }
 
@@ -69,7 +76,8 @@ impl Base {
         let (zones, _) = Zones::build(Vec::new(), &[], &OwnZones::of(&settings, false));
         let policy = PolicySet::default();
         let atlas = Arc::new(Atlas::load(Vec::new(), &[]).0);
-        Base { zones, maps: Box::default(), map_of: Box::default(), policy, settings, atlas }
+        let (alike, tallies) = (Box::default(), Tallies::of(&policy));
+        Base { zones, maps: Box::default(), map_of: Box::default(), alike, policy, settings, atlas, tallies }
     }
 
     /// Names and static data.
@@ -92,9 +100,35 @@ impl Base {
         &self.atlas
     }
 
+    /// What readers have answered from tables of it.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
     /// The location map of a service; `None` when its policy never looks at the client.
     pub fn map(&self, service: ServiceIx) -> Option<&LocationMap> {
         Some(&self.maps[self.map_of[service.at()]? as usize])
+    }
+
+    /// What the service's map tells apart, or everywhere; with numbers that are equal where the same is chosen from.
+    pub(super) fn outcomes(&self, service: ServiceIx) -> impl Iterator<Item = (&Location, &u16)> {
+        let outcomes = self.map(service).map_or(EVERYWHERE, LocationMap::outcomes);
+        outcomes.iter().zip(&self.alike[service.at()].kinds)
+    }
+
+    /// Of each kind of outcome, whether clients may be chosen for by hash.
+    pub(super) fn stickiness(&self, service: ServiceIx) -> &[bool] {
+        &self.alike[service.at()].is_sticky
+    }
+
+    /// Equal for services between which no plan sees a difference but in their choices.
+    pub(super) fn shape(&self, service: ServiceIx) -> u32 {
+        self.alike[service.at()].shape
+    }
+
+    /// Whether some tier of the service has a condition.
+    pub(super) fn has_doors(&self, service: ServiceIx) -> bool {
+        self.alike[service.at()].has_doors
     }
 
     /// How many location maps there are, and their octets in all.

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::location::LocationMap;
 use crate::model::{DatacenterIx, EndpointIx, ServiceIx};
 use crate::steer::{Mode, NoData, Source, Weighted, client_hash, hashed_len, pick};
-use crate::wire::RrsetRef;
 use crate::wire::types::rtype;
+use crate::wire::{Compact, RrsetRef};
 
 /// Records in the arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +26,10 @@ pub(super) struct Head {
     pub(super) first_cell: u32,
     /// Types that some variant of some plan answers.
     pub(super) types: Types,
-    /// SOA for negative answers that every client gets.
+    /// SOA for negative answers that every client gets, compressed.
     pub(super) soa: Span,
-    pub(super) soa_ttl: u32,
-    /// SOA for negative answers that depend on the client.
+    /// SOA for negative answers that depend on the client, compressed.
     pub(super) client_soa: Span,
-    pub(super) client_soa_ttl: u32,
 }
 
 /// What a service can answer, as bits.
@@ -84,29 +82,128 @@ pub(super) struct Body {
     pub(super) cname: Span,
     /// The endpoint named first.
     pub(super) endpoint: u16,
+    /// How many more are named.
+    pub(super) other_count: u16,
+    /// The slot of the first.
+    pub(super) slot: u32,
+    /// Where those of the others are.
+    pub(super) first_other: u32,
 }
 
 /// Up to [`crate::limits::CHUNK_SERVICES`] services.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Chunk {
     pub(super) heads: Vec<Head>,
+    /// Where each service begins, for whoever copies it: no answer looks there.
+    begins: Vec<Extent>,
     pub(super) cells: Vec<Cell>,
     pub(super) plans: Vec<PlanEntry>,
     /// Those that each plan can answer with, ascending.
     pub(super) datacenters: Vec<DatacenterIx>,
     pub(super) weights: Vec<Weighted>,
     pub(super) bodies: Vec<Body>,
+    /// Slots of endpoints that a body names beside its first.
+    pub(super) others: Vec<u32>,
     pub(super) records: Vec<u8>,
 }
 
+/// Where a service's parts lie in each array of its chunk: one behind the other, in the order of the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent {
+    cells: u32,
+    plans: u32,
+    datacenters: u32,
+    variants: u32,
+    others: u32,
+    records: u32,
+}
+
+impl Span {
+    fn moved(self, from: u32, to: u32) -> Span {
+        if self.count == 0 { self } else { Span { at: self.at - from + to, ..self } }
+    }
+}
+
 impl Chunk {
+    /// Empty, with room for as much.
+    pub(super) fn as_large_as(other: &Chunk) -> Chunk {
+        Chunk {
+            heads: Vec::with_capacity(other.heads.len()),
+            begins: Vec::with_capacity(other.begins.len()),
+            cells: Vec::with_capacity(other.cells.len()),
+            plans: Vec::with_capacity(other.plans.len()),
+            datacenters: Vec::with_capacity(other.datacenters.len()),
+            weights: Vec::with_capacity(other.weights.len()),
+            bodies: Vec::with_capacity(other.bodies.len()),
+            others: Vec::with_capacity(other.others.len()),
+            records: Vec::with_capacity(other.records.len()),
+        }
+    }
+
+    /// A service begins here.
+    pub(super) fn begin_service(&mut self) {
+        let begin = self.end();
+        self.begins.push(begin);
+    }
+
+    /// Where what is added next begins.
+    fn end(&self) -> Extent {
+        let len = |len: usize| u32::try_from(len).expect("positions in a chunk fit, or it would not have been made");
+        Extent {
+            cells: len(self.cells.len()),
+            plans: len(self.plans.len()),
+            datacenters: len(self.datacenters.len()),
+            variants: len(self.weights.len()),
+            others: len(self.others.len()),
+            records: len(self.records.len()),
+        }
+    }
+
+    /// Where the service at `position` begins.
+    fn begin(&self, position: usize) -> Extent {
+        self.begins.get(position).copied().unwrap_or_else(|| self.end())
+    }
+
+    /// Adds what the service at `position` of `old` has there; returns its head here.
+    pub(super) fn copy(&mut self, old: &Chunk, position: usize) -> Head {
+        let (from, until, to) = (old.begin(position), old.begin(position + 1), self.end());
+        let range = |from: u32, until: u32| from as usize..until as usize;
+        let cells = old.cells[range(from.cells, until.cells)].iter();
+        self.cells.extend(cells.map(|cell| Cell { plan: cell.plan - from.plans + to.plans, ..*cell }));
+        let plans = old.plans[range(from.plans, until.plans)].iter();
+        self.plans.extend(plans.map(|plan| PlanEntry {
+            first_variant: plan.first_variant - from.variants + to.variants,
+            first_datacenter: plan.first_datacenter - from.datacenters + to.datacenters,
+            ..*plan
+        }));
+        self.datacenters.extend_from_slice(&old.datacenters[range(from.datacenters, until.datacenters)]);
+        self.weights.extend_from_slice(&old.weights[range(from.variants, until.variants)]);
+        let moved = |span: Span| span.moved(from.records, to.records);
+        let bodies = old.bodies[range(from.variants, until.variants)].iter();
+        self.bodies.extend(bodies.map(|body| Body {
+            a: moved(body.a),
+            aaaa: moved(body.aaaa),
+            https: moved(body.https),
+            cname: moved(body.cname),
+            first_other: body.first_other - from.others + to.others,
+            ..*body
+        }));
+        self.others.extend_from_slice(&old.others[range(from.others, until.others)]);
+        self.records.extend_from_slice(&old.records[range(from.records, until.records)]);
+        let head = &old.heads[position];
+        self.begins.push(to);
+        Head { first_cell: to.cells, soa: moved(head.soa), client_soa: moved(head.client_soa), ..*head }
+    }
+
     pub(super) fn memory_len(&self) -> usize {
         size_of_val(&*self.heads)
+            + size_of_val(&*self.begins)
             + size_of_val(&*self.cells)
             + size_of_val(&*self.plans)
             + size_of_val(&*self.datacenters)
             + size_of_val(&*self.weights)
             + size_of_val(&*self.bodies)
+            + size_of_val(&*self.others)
             + self.records.len()
     }
 
@@ -240,18 +337,21 @@ impl<'a> ServiceView<'a> {
         weights.iter().zip(bodies).map(|(weighted, body)| (EndpointIx(body.endpoint), weighted.weight))
     }
 
+    /// The plan of an outcome: those with the same number have the same.
+    pub fn plan_number(&self, outcome: u16) -> u32 {
+        self.cell(outcome).plan
+    }
+
     /// The TTL of the answers to clients of an outcome, in seconds.
     pub fn ttl(&self, outcome: u16) -> u32 {
         self.plan(outcome).ttl
     }
 
     /// The SOA of a negative answer; `depends_on_client`: another client might get data.
-    pub fn soa(&self, depends_on_client: bool) -> Option<RrsetRef<'a>> {
-        let (span, ttl) = match depends_on_client {
-            true => (self.head.client_soa, self.head.client_soa_ttl),
-            false => (self.head.soa, self.head.soa_ttl),
-        };
-        self.chunk.rrset(rtype::SOA, ttl, span)
+    pub fn soa(&self, depends_on_client: bool) -> Option<Compact<'a>> {
+        let span = if depends_on_client { self.head.client_soa } else { self.head.soa };
+        let at = span.at as usize;
+        Compact::read(&self.chunk.records[at..at + usize::from(span.len)])
     }
 
     fn cell(&self, outcome: u16) -> &'a Cell {
@@ -323,8 +423,27 @@ impl<'a> Choice<'a> {
     }
 
     /// The TTL of its answers, in seconds.
+    #[inline]
     pub fn ttl(&self) -> u32 {
         self.ttl
+    }
+
+    /// Where answers that name that endpoint are tallied: [`super::Tallies::slot`].
+    #[inline]
+    pub(super) fn slot(&self) -> u32 {
+        self.body.slot
+    }
+
+    /// The same for all others that it names.
+    #[inline]
+    pub(super) fn other_slots(&self) -> &'a [u32] {
+        match self.body.other_count {
+            0 => &[],
+            count => {
+                let first = self.body.first_other as usize;
+                &self.chunk.others[first..first + usize::from(count)]
+            }
+        }
     }
 
     /// Its CNAME, which answers every type.

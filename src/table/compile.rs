@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::base::Base;
 use super::chunk::{Cell, Chunk, Head, PlanEntry, ServiceView, Span};
-use super::location::Location;
-use super::render::{Renderer, append, possible_types};
+use super::planning::Planning;
+use super::render::{Renderer, possible_types};
 use crate::limits::{CHUNK_SERVICES, CLIENT_NODATA_TTL_MAX_S};
 use crate::model::{
-    AddressKey, Admin, DatacenterIx, Facts, Forced, Generation, Method, OverrideKind, RegionIx, Revision, Service,
+    AddressKey, Admin, DatacenterIx, EndpointIx, Facts, Forced, Generation, OverrideKind, RegionIx, Revision, Service,
     ServiceIx, Settings, State, Verdict,
 };
 use crate::steer::{self, Bar, Plan, Standing, Weighted, member_key};
+use crate::wire::Compact;
 use crate::wire::types::rtype;
 use crate::zone::{Find, Zones};
 
@@ -34,9 +35,11 @@ impl RoutingTable {
     /// Compiles. Equal arguments give tables that answer alike.
     pub fn compile(base: &Arc<Base>, facts: Arc<Facts>, generation: Generation) -> RoutingTable {
         let count = base.policy.services.len();
+        let mut planning = Planning::new(base, &facts);
         let chunks = (0..count.div_ceil(CHUNK_SERVICES))
-            .map(|at| Arc::new(compile_chunk(base, &facts, services_of(at, count))))
+            .map(|at| Arc::new(compile_chunk(&mut planning, base, &facts, services_of(at, count))))
             .collect();
+        drop(planning);
         RoutingTable { generation, base: Arc::clone(base), chunks, facts }
     }
 
@@ -45,11 +48,16 @@ impl RoutingTable {
     pub fn recompile(&self, facts: Arc<Facts>, touched: &BTreeSet<ServiceIx>, generation: Generation) -> RoutingTable {
         let count = self.base.policy.services.len();
         let stale: BTreeSet<usize> = touched.iter().map(|service| service.at() / CHUNK_SERVICES).collect();
+        let mut planning = Planning::new(&self.base, &facts);
         let chunk = |(at, old): (usize, &Arc<Chunk>)| match stale.contains(&at) {
-            true => Arc::new(compile_chunk(&self.base, &facts, services_of(at, count))),
+            true => {
+                let recompiled = |ix: ServiceIx| touched.contains(&ix);
+                Arc::new(recompile_chunk(&mut planning, &self.base, &facts, services_of(at, count), old, recompiled))
+            }
             false => Arc::clone(old),
         };
         let chunks = self.chunks.iter().enumerate().map(chunk).collect();
+        drop(planning);
         RoutingTable { generation, base: Arc::clone(&self.base), chunks, facts }
     }
 
@@ -121,57 +129,84 @@ fn services_of(at: usize, count: usize) -> std::ops::Range<usize> {
     at * CHUNK_SERVICES..count.min((at + 1) * CHUNK_SERVICES)
 }
 
-fn compile_chunk(base: &Base, facts: &Facts, services: std::ops::Range<usize>) -> Chunk {
+fn compile_chunk<'a>(
+    planning: &mut Planning<'a>,
+    base: &'a Base,
+    facts: &Facts,
+    services: std::ops::Range<usize>,
+) -> Chunk {
     let mut chunk = Chunk::default();
     for at in services {
         let ix = ServiceIx::from_at(at);
-        let head = compile_service(base, facts, ix, &mut chunk);
+        let head = compile_service(planning, base, facts, ix, &mut chunk);
         chunk.heads.push(head);
     }
     chunk
 }
 
-fn compile_service(base: &Base, facts: &Facts, ix: ServiceIx, chunk: &mut Chunk) -> Head {
+/// What is not touched is copied: it is as long as ever, and lies where a full compile would put it.
+fn recompile_chunk<'a>(
+    planning: &mut Planning<'a>,
+    base: &'a Base,
+    facts: &Facts,
+    services: std::ops::Range<usize>,
+    old: &Chunk,
+    is_touched: impl Fn(ServiceIx) -> bool,
+) -> Chunk {
+    let mut chunk = Chunk::as_large_as(old);
+    for (position, at) in services.enumerate() {
+        let ix = ServiceIx::from_at(at);
+        let head = match is_touched(ix) {
+            true => compile_service(planning, base, facts, ix, &mut chunk),
+            false => chunk.copy(old, position),
+        };
+        chunk.heads.push(head);
+    }
+    chunk
+}
+
+fn compile_service<'a>(
+    planning: &mut Planning<'a>,
+    base: &'a Base,
+    facts: &Facts,
+    ix: ServiceIx,
+    chunk: &mut Chunk,
+) -> Head {
     let service = &base.policy.services[ix.at()];
-    let standings = standings(service, ix, facts);
+    chunk.begin_service();
     let first_cell = u32::try_from(chunk.cells.len()).expect("bounded by the outcomes of a chunk");
-    let everywhere = [Location::default()];
-    let outcomes = base.map(ix).map_or(&everywhere[..], |map| map.outcomes());
-    let mut plans: HashMap<(Plan, u32), u32> = HashMap::new();
-    for location in outcomes {
+    let asking = planning.of(ix, standings(service, ix, facts));
+    // Of this service: its plans, and the cells of what is alike.
+    let mut plans: HashMap<(u32, u32), u32> = HashMap::new();
+    let first_slot = base.tallies().slot(ix, EndpointIx(0));
+    let mut cells: Vec<Vec<(u32, Cell)>> = vec![Vec::new(); base.stickiness(ix).len()];
+    for (location, kind) in base.outcomes(ix) {
         let route = service.policy.route(location.route);
-        let asked = steer::Asked {
-            ix,
-            service,
-            route,
-            nearest: location.nearest.as_deref(),
-            standings: &standings,
-            datacenters: &base.policy.datacenters,
-            facts,
-        };
-        let plan = (steer::plan(&asked, &mut ()), ttl(service, ix, route.region, facts));
-        let number = match plans.get(&plan) {
-            Some(number) => *number,
-            None => {
-                let number = add_plan(service, plan.1, &plan.0, chunk);
-                plans.insert(plan, number);
-                number
-            }
-        };
-        let pools = route.tiers.iter().chain(&route.fallback);
-        let is_sticky = pools.into_iter().any(|pool| pool.uses(Method::Sticky));
-        chunk.cells.push(Cell { plan: number, is_sticky });
+        let circumstances = planning.circumstances(&asking, route);
+        let kind = usize::from(*kind);
+        let known = cells[kind].iter().find(|(of, _)| *of == circumstances);
+        let cell = known.map(|(_, cell)| *cell).unwrap_or_else(|| {
+            let ttl = ttl(service, ix, route.region, facts);
+            let number = planning.plan(&asking, location, circumstances);
+            let plan = *plans
+                .entry((number, ttl))
+                .or_insert_with(|| add_plan(service, first_slot, ttl, &planning.get(number), chunk));
+            let cell = Cell { plan, is_sticky: base.stickiness(ix)[kind] };
+            cells[kind].push((circumstances, cell));
+            cell
+        });
+        chunk.cells.push(cell);
     }
     let types = possible_types(service);
     // A service has one SOA for each kind of negative answer, so it has the shortest TTL of all regions'.
     let ttls = service.policy.all_routes().map(|route| ttl(service, ix, route.region, facts));
     let ttl = ttls.min().unwrap_or(service.ttl.as_secs());
-    let (soa, soa_ttl) = soa(base, service, ttl, chunk);
-    let (client_soa, client_soa_ttl) = self::soa(base, service, ttl.min(CLIENT_NODATA_TTL_MAX_S), chunk);
-    Head { first_cell, types, soa, soa_ttl, client_soa, client_soa_ttl }
+    let soa = soa(base, service, ttl, chunk);
+    let client_soa = self::soa(base, service, ttl.min(CLIENT_NODATA_TTL_MAX_S), chunk);
+    Head { first_cell, types, soa, client_soa }
 }
 
-fn add_plan(service: &Service, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 {
+fn add_plan(service: &Service, first_slot: u32, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 {
     let first_variant = u32::try_from(chunk.weights.len()).expect("bounded by the variants of a chunk");
     let (mode, variants, verdict) = match plan {
         Plan::Choose { mode, variants, source } => (*mode, variants.as_slice(), Ok(*source)),
@@ -182,7 +217,11 @@ fn add_plan(service: &Service, ttl: u32, plan: &Plan, chunk: &mut Chunk) -> u32 
         cumulative = cumulative.saturating_add(variant.weight);
         let key = variant.endpoints.first().map_or(0, |(first, _)| member_key(service.endpoint(*first).id.as_str()));
         chunk.weights.push(Weighted { cumulative, weight: variant.weight, key });
-        let body = Renderer { service, ttl, records: &mut chunk.records }.body(&variant.endpoints);
+        let mut body = Renderer { service, ttl, records: &mut chunk.records }.body(&variant.endpoints);
+        body.slot = first_slot + u32::from(body.endpoint);
+        body.first_other = u32::try_from(chunk.others.len()).expect("bounded by the variants of a chunk");
+        chunk.others.extend(variant.endpoints.iter().skip(1).map(|(other, _)| first_slot + u32::from(other.0)));
+        body.other_count = u16::try_from(variant.endpoints.len().saturating_sub(1)).expect("at most 255");
         chunk.bodies.push(body);
     }
     let variant_count = u32::try_from(variants.len()).expect("at most 256");
@@ -217,17 +256,18 @@ fn ttl(service: &Service, ix: ServiceIx, region: Option<RegionIx>, facts: &Facts
 
 /// The SOA of the zone that holds the service, for negative answers: neither its TTL nor its MINIMUM is
 /// longer than `ttl_max`.
-fn soa(base: &Base, service: &Service, ttl_max: u32, chunk: &mut Chunk) -> (Span, u32) {
-    let Find::Node { node } = base.zones.find(service.name.as_wire()) else {
-        return (Span::default(), 0);
-    };
+fn soa(base: &Base, service: &Service, ttl_max: u32, chunk: &mut Chunk) -> Span {
+    let Find::Node { node } = base.zones.find(service.name.as_wire()) else { return Span::default() };
     let zone = node.zone();
     let ttl = zone.negative_ttl().min(ttl_max);
-    let Some((_, rdata)) = zone.soa().records().next() else { return (Span::default(), 0) };
+    let Some((_, rdata)) = zone.soa().records().next() else { return Span::default() };
     let mut rdata = rdata.to_vec();
     let minimum_at = rdata.len().saturating_sub(4);
     rdata[minimum_at..].copy_from_slice(&ttl.to_be_bytes());
-    (append(&mut chunk.records, rtype::SOA, ttl, &[rdata]), ttl)
+    let at = chunk.records.len();
+    Compact::render(zone.apex(), rtype::SOA, ttl, &rdata, &mut chunk.records);
+    // Two names and some numbers; and a chunk's records are counted with 32 bits throughout.
+    Span { at: at as u32, len: (chunk.records.len() - at) as u16, count: 1 }
 }
 
 /// What the facts say of each endpoint of a service.
@@ -237,8 +277,12 @@ pub fn standings(service: &Service, ix: ServiceIx, facts: &Facts) -> Vec<Standin
         .map(|(endpoint_ix, endpoint)| {
             let own = facts.endpoints.get(&(ix, endpoint_ix)).copied().unwrap_or_default();
             let whole = facts.datacenters.get(&endpoint.datacenter).copied().unwrap_or_default();
-            let forced = facts.forced_endpoints.get(&(ix, endpoint_ix));
-            let forced = forced.or_else(|| facts.forced_datacenters.get(&endpoint.datacenter)).copied();
+            let forced = facts.forced_endpoints.get(&(ix, endpoint_ix)).copied();
+            // What was forced down never answers, neither as a part nor with the whole.
+            let forced = match (forced, facts.forced_datacenters.get(&endpoint.datacenter).copied()) {
+                (Some(Forced::Down), _) | (_, Some(Forced::Down)) => Some(Forced::Down),
+                (own, whole) => own.or(whole),
+            };
             let bar = match (own.max(whole), forced) {
                 (Admin::Out, _) => Some(Bar::Out),
                 (Admin::Draining, _) => Some(Bar::Draining),

@@ -98,13 +98,19 @@ impl LocationMap {
         &self.addresses
     }
 
+    /// IPv4 from its first address to its last: ranges, both ends included, and their outcomes.
+    pub fn ranges_v4(&self) -> impl Iterator<Item = (u32, u32, u16)> + '_ {
+        self.map.ranges().filter_map(|(first, last, outcome)| match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => Some((first.to_bits(), last.to_bits(), outcome)),
+            (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => None,
+        })
+    }
+
     fn count(&self) -> Box<[u64]> {
         let mut counts = vec![0; self.outcomes.len()];
-        for (first, last, outcome) in self.map.ranges() {
-            if let (IpAddr::V4(first), IpAddr::V4(last), Some(count)) =
-                (first, last, counts.get_mut(usize::from(outcome)))
-            {
-                *count += u64::from(last.to_bits() - first.to_bits()) + 1;
+        for (first, last, outcome) in self.ranges_v4() {
+            if let Some(count) = counts.get_mut(usize::from(outcome)) {
+                *count += u64::from(last - first) + 1;
             }
         }
         counts.into()

@@ -15,17 +15,22 @@
 //! Inside a block everything is an index; `Arc`s stand only between blocks: the base, and chunks of
 //! [`crate::limits::CHUNK_SERVICES`] services. Looking things up allocates nothing and cannot fail.
 //!
-//! A reader gets the table through [`Reader`]; [`Publisher`] is the single writer's.
+//! A reader gets the table through [`Reader`]; [`Publisher`] is the single writer's. What it answers it tallies in a
+//! block of its own ([`Tallies`]), and a sample of what it is asked goes into a ring of its own ([`Recent`]).
 
+mod alike;
 mod base;
 mod chunk;
 mod compile;
 mod explain;
 mod extent;
 mod location;
+mod planning;
 mod publish;
 mod region;
 mod render;
+mod samples;
+mod tally;
 
 pub use base::{Base, Files};
 pub use chunk::{Choice, Located, ServiceView};
@@ -34,3 +39,5 @@ pub use explain::{Explanation, explain, standings};
 pub use location::{Location, LocationMap};
 pub use publish::{Publisher, Reader, Subscription};
 pub use region::{Served, elsewhere, regions};
+pub use samples::Recent;
+pub use tally::{Block, Given, Tallier, Tallies, Tally};

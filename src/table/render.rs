@@ -2,7 +2,7 @@
 
 use super::chunk::{Body, Span, Types};
 use crate::model::{Data, EndpointIx, Https, Service};
-use crate::wire::RrsetBuf;
+use crate::wire::push_record;
 use crate::wire::types::rtype;
 
 /// Renders into one arena.
@@ -21,48 +21,59 @@ impl Renderer<'_> {
         for (endpoint, live) in endpoints {
             match &self.service.endpoint(*endpoint).data {
                 Data::Cname(name) => {
-                    body.cname = self.rrset(rtype::CNAME, &[name.as_wire().to_vec()]);
+                    body.cname = self.rrset(rtype::CNAME, [name.as_wire()]);
                     return body;
                 }
                 Data::Addresses { v4: all_v4, v6: all_v6, .. } => {
-                    let mut live = live.iter();
-                    let mut keep = |octets: Vec<u8>, kept: &mut Vec<Vec<u8>>| {
-                        if live.next().copied().unwrap_or(false) && !kept.contains(&octets) {
-                            kept.push(octets);
-                        }
-                    };
-                    all_v4.iter().for_each(|addr| keep(addr.octets().to_vec(), &mut v4));
-                    all_v6.iter().for_each(|addr| keep(addr.octets().to_vec(), &mut v6));
+                    let live = |at: usize| live.get(at).copied().unwrap_or(false);
+                    keep(all_v4.iter().enumerate().filter(|(at, _)| live(*at)).map(|(_, addr)| addr.octets()), &mut v4);
+                    let v6_live = |at: usize| live(all_v4.len() + at);
+                    keep(
+                        all_v6.iter().enumerate().filter(|(at, _)| v6_live(*at)).map(|(_, addr)| addr.octets()),
+                        &mut v6,
+                    );
                 }
             }
         }
-        body.a = self.rrset(rtype::A, &v4);
-        body.aaaa = self.rrset(rtype::AAAA, &v6);
+        body.a = self.rrset(rtype::A, v4.iter().map(|addr| &addr[..]));
+        body.aaaa = self.rrset(rtype::AAAA, v6.iter().map(|addr| &addr[..]));
         if let Some(https) = &self.service.https {
-            body.https = self.rrset(rtype::HTTPS, &[service_binding(https, &v4, &v6)]);
+            body.https = self.rrset(rtype::HTTPS, [&service_binding(https, &v4, &v6)[..]]);
         }
         body
     }
 
-    fn rrset(&mut self, rtype: u16, rdatas: &[Vec<u8>]) -> Span {
+    fn rrset<'r>(&mut self, rtype: u16, rdatas: impl IntoIterator<Item = &'r [u8]>) -> Span {
         append(self.records, rtype, self.ttl, rdatas)
     }
 }
 
-/// Appends an RRset to the arena.
-pub(super) fn append(records: &mut Vec<u8>, rtype: u16, ttl: u32, rdatas: &[Vec<u8>]) -> Span {
-    let mut rrset = RrsetBuf::new(rtype, ttl);
-    for rdata in rdatas {
-        rrset.push(rdata).expect("record data of a service is well-formed and far below 64 kB");
+/// Adds what is not there yet.
+fn keep<const N: usize>(found: impl Iterator<Item = [u8; N]>, kept: &mut Vec<[u8; N]>) {
+    for octets in found {
+        if !kept.contains(&octets) {
+            kept.push(octets);
+        }
     }
-    let rrset = rrset.as_rrset();
-    let at = u32::try_from(records.len()).expect("limits bound the records of a service, and so of a chunk");
-    records.extend_from_slice(rrset.records);
-    Span { at, len: u16::try_from(rrset.records.len()).expect("an RRset is below 64 kB"), count: rrset.count }
+}
+
+/// Appends an RRset to the arena.
+fn append<'r>(records: &mut Vec<u8>, rtype: u16, ttl: u32, rdatas: impl IntoIterator<Item = &'r [u8]>) -> Span {
+    let (begin, mut count) = (records.len(), 0);
+    for rdata in rdatas {
+        push_record(records, rtype, ttl, rdata).expect("record data of a service is well-formed");
+        count += 1;
+    }
+    if count == 0 {
+        // Nothing lies nowhere: what is copied elsewhere must not seem to have moved.
+        return Span::default();
+    }
+    let at = u32::try_from(begin).expect("limits bound the records of a service, and so of a chunk");
+    Span { at, len: u16::try_from(records.len() - begin).expect("an RRset is far below 64 kB"), count }
 }
 
 /// RFC 9460 §2.2: priority 1, target the owner itself, parameters by ascending key.
-fn service_binding(https: &Https, v4: &[Vec<u8>], v6: &[Vec<u8>]) -> Vec<u8> {
+fn service_binding(https: &Https, v4: &[[u8; 4]], v6: &[[u8; 16]]) -> Vec<u8> {
     let mut rdata = vec![0, 1, 0];
     let mut parameter = |key: u16, value: &[u8]| {
         let len = u16::try_from(value.len()).expect("bounded by the addresses of an answer");
@@ -81,10 +92,10 @@ fn service_binding(https: &Https, v4: &[Vec<u8>], v6: &[Vec<u8>]) -> Vec<u8> {
         parameter(3, &port.to_be_bytes());
     }
     if !v4.is_empty() {
-        parameter(4, &v4.concat());
+        parameter(4, v4.as_flattened());
     }
     if !v6.is_empty() {
-        parameter(6, &v6.concat());
+        parameter(6, v6.as_flattened());
     }
     rdata
 }

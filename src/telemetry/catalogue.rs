@@ -65,6 +65,9 @@ metrics! {
     DNS_ACCEPTED = Counter "meridian_dns_connections_accepted_total" ["transport"] "Connections let in.";
     DNS_REFUSED = Counter "meridian_dns_connections_refused_total" ["transport"] "Connections closed at once: too many in all, or of that client.";
 
+    ANSWERS = Counter "meridian_answers_total" ["service", "datacenter"] "Answers that named an endpoint of the data centre, over all transports: addresses, CNAME or HTTPS. One that names several data centres counts for each.";
+    DATACENTER_ANSWERS = Counter "meridian_datacenter_answers_total" ["datacenter"] "The same of all services.";
+
     GENERATION = Gauge "meridian_generation" [] "Number of the routing table that answers.";
     GENERATION_AGE = Gauge "meridian_generation_age_seconds" [] "Since that table was published.";
     REVISION = Gauge "meridian_revision" [] "The last order in force.";
@@ -96,7 +99,15 @@ metrics! {
     API_CONNECTIONS = Gauge "meridian_api_connections" [] "Open connections of the API.";
     API_REFUSED = Counter "meridian_api_connections_refused_total" [] "Connections of the API closed at once: too many in all, or of that client.";
     API_AUTH_FAILURES = Counter "meridian_api_authentication_failures_total" ["reason"] "Requests with credentials that are not good, or without any where some are needed.";
-    STORE_ERRORS = Counter "meridian_store_errors_total" [] "Writes to the store that failed.";
+    ORDERS = Counter "meridian_orders_total" ["order", "outcome"] "Orders over the API: applied, unchanged (it stood already), repeated (known by its key), dry-run, refused, failed (not stored, or not in time).";
+    ORDER_REFUSALS = Counter "meridian_order_refusals_total" ["rule"] "Refusals, by each rule that refused; `invalid`: what was ordered makes no sense here.";
+    ORDERS_FORCED = Counter "meridian_orders_forced_total" ["rule"] "Orders that were carried out against a rule, by each rule that they overrode.";
+    EVENT_STREAMS = Gauge "meridian_event_streams" [] "Followers of events.";
+
+    STORE_ERRORS = Counter "meridian_store_errors_total" ["what"] "What the store failed to write: `journal` (orders), `keep` (latches, health), `note` (entries of the audit log that are lost).";
+    STORE_REFUSING = Gauge "meridian_store_refusing" [] "1 while nothing can be stored, so that orders are refused; else 0.";
+    STORE_WAITING = Gauge "meridian_store_orders_waiting" [] "Orders that wait for the journal.";
+    STORE_COMMIT = Gauge "meridian_store_last_commit_seconds" [] "How long the last write to the journal took, sync included.";
 
     SERIES_OMITTED = Gauge "meridian_metrics_series_omitted" ["metric"] "Series left out of this page because a metric would have had too many.";
 }

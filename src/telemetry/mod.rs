@@ -6,7 +6,7 @@
 //! writes them on a [`Page`]. So the answer path never touches an atomic that another thread writes, and a
 //! scrape costs the scraper's thread.
 //!
-//! Few numbers have no other home (requests of the API, errors of the store): those are counters of
+//! Few numbers have no other home (requests of the API, orders): those are counters of
 //! [`Registry::counter`].
 //!
 //! # What holds

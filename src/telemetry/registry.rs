@@ -108,7 +108,7 @@ mod tests {
     fn a_scrape_asks_the_sources_and_shows_the_counters() {
         let registry = Registry::new();
         let errors = registry.counter(&catalogue::STORE_ERRORS);
-        errors.with_label_values::<&str>(&[]).inc_by(3);
+        errors.with_label_values(&["keep"]).inc_by(3);
         registry.add(|page: &mut Page| {
             page.count(&catalogue::DNS_QUERIES, &["udp"], 7);
             page.state(&catalogue::DATACENTER_STATE, &["dc1"], &["up", "down", "unknown"], "down");
@@ -119,7 +119,7 @@ mod tests {
         for line in [
             "# TYPE meridian_dns_queries_total counter",
             "meridian_dns_queries_total{transport=\"udp\"} 7",
-            "meridian_store_errors_total 3",
+            "meridian_store_errors_total{what=\"keep\"} 3",
             "meridian_datacenter_state{datacenter=\"dc1\",state=\"up\"} 0",
             "meridian_datacenter_state{datacenter=\"dc1\",state=\"down\"} 1",
             "meridian_probe_duration_seconds{datacenter=\"dc1\",check=\"api\",quantile=\"0.5\"} 0.25",

@@ -74,7 +74,12 @@ fn pointer(at: u16) -> [u8; 2] {
 
 /// A pointer to `at`, if pointers reach so far.
 pub(super) fn pointer_to(at: usize) -> Option<[u8; 2]> {
-    u16::try_from(at).ok().filter(|&at| usize::from(at) < POINTER_END).map(pointer)
+    place(at).map(pointer)
+}
+
+/// `at` as what a pointer can point to.
+pub(super) fn place(at: usize) -> Option<u16> {
+    u16::try_from(at).ok().filter(|&at| usize::from(at) < POINTER_END)
 }
 
 /// True when the name that begins at `at` in our own message, pointers followed, is `sought`.

@@ -18,6 +18,7 @@
 //!   with it, and [`query`](Query::parse) which peers decide likewise.
 //! - [`RrsetRef`]: an RRset as it will stand in a message, so that most answers are one copy.
 //!   [`RrsetBuf`] renders one when a table is compiled, and may allocate.
+//! - [`Compact`]: a record of a zone's apex, compressed beforehand.
 //! - [`Writer`]: sections in order, each RRset whole or not at all, names compressed, room for OPT set
 //!   aside first.
 //! - [`name`], [`rdata`], [`types`]: what is to know about uncompressed names, about where names lie in
@@ -36,6 +37,7 @@
 //! It has never heard of zones, policies or clients. It does not verify TSIG, parse presentation format
 //! or read replies.
 
+mod compact;
 mod compress;
 mod ecs;
 mod edns;
@@ -51,6 +53,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use compact::Compact;
 pub use ecs::{Ecs, EcsFamily};
 pub use edns::{Ede, Edns, OptReply};
 pub use name::NameBuf;
@@ -58,7 +61,7 @@ pub use qname::QName;
 pub use query::{Flags, Query};
 pub use rdata::RdataError;
 pub use reject::{ErrorReply, Reject};
-pub use rrset::{Records, RrsetBuf, RrsetRef};
+pub use rrset::{Records, RrsetBuf, RrsetRef, push_record};
 pub use writer::{Full, Owner, Section, Writer};
 
 /// Octets in a message's header (RFC 1035 §4.1.1).

@@ -60,6 +60,20 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// Appends one record in the stored form; `ttl` in seconds. That an RRset stays below [`RRSET_LEN_MAX`] is the caller's
+/// to see to.
+pub fn push_record(records: &mut Vec<u8>, rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), RdataError> {
+    rdata::check(rtype, rdata)?;
+    let rdlength = u16::try_from(rdata.len()).map_err(|_| RdataError::TooLong)?;
+    records.extend_from_slice(&QUESTION_POINTER);
+    records.extend_from_slice(&rtype.to_be_bytes());
+    records.extend_from_slice(&class::IN.to_be_bytes());
+    records.extend_from_slice(&ttl.to_be_bytes());
+    records.extend_from_slice(&rdlength.to_be_bytes());
+    records.extend_from_slice(rdata);
+    Ok(())
+}
+
 /// Renders an RRset, when a zone is loaded or a table compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RrsetBuf {
@@ -78,17 +92,10 @@ impl RrsetBuf {
     /// Adds a record, behind those that are there. Duplicates are the caller's to find (RFC 2181 §5): he
     /// knows which names are equal.
     pub fn push(&mut self, rdata: &[u8]) -> Result<(), RdataError> {
-        rdata::check(self.rtype, rdata)?;
-        let rdlength = u16::try_from(rdata.len()).map_err(|_| RdataError::TooLong)?;
         if self.records.len() + RECORD_HEADER_LEN + rdata.len() > RRSET_LEN_MAX {
             return Err(RdataError::TooLong);
         }
-        self.records.extend_from_slice(&QUESTION_POINTER);
-        self.records.extend_from_slice(&self.rtype.to_be_bytes());
-        self.records.extend_from_slice(&class::IN.to_be_bytes());
-        self.records.extend_from_slice(&self.ttl.to_be_bytes());
-        self.records.extend_from_slice(&rdlength.to_be_bytes());
-        self.records.extend_from_slice(rdata);
+        push_record(&mut self.records, self.rtype, self.ttl, rdata)?;
         self.count += 1; // a record takes 12 octets at least, so it stays far below 65 536
         Ok(())
     }

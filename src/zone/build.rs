@@ -8,6 +8,7 @@
 use crate::diag::Diagnostic;
 use crate::wire::name::{Shown, is_within, label_count};
 use crate::wire::types::{TypeName, rtype};
+use crate::wire::{Compact, RrsetRef};
 
 use super::find::Index;
 use super::findings::Findings;
@@ -68,10 +69,9 @@ impl Zones {
 
 #[derive(Default)]
 struct Builder {
-    names: Vec<u8>,
+    octets: Vec<u8>,
     nodes: Vec<NodeEntry>,
     sets: Vec<SetEntry>,
-    records: Vec<u8>,
     zones: Vec<ZoneEntry>,
 }
 
@@ -117,20 +117,18 @@ impl Builder {
             self.ancestors(&mut walk, name);
             let node = self.push_node(&mut walk, name);
             if let Some(owner) = &owner {
-                let sets_at = self.sets.len();
+                self.nodes[node].sets_at = self.sets.len() as u32;
                 for set in owner.sets() {
-                    let records_at = self.records.len() as u32;
-                    self.records.extend_from_slice(set.records);
-                    self.sets.push(SetEntry {
-                        records_at,
-                        records_len: set.records.len() as u32,
-                        ttl: set.ttl,
-                        rtype: set.rtype,
-                        count: set.count,
-                    });
+                    let records_at = self.octets.len() as u32;
+                    self.octets.extend_from_slice(set.records);
+                    let records_len = set.records.len() as u32;
+                    let entry = SetEntry { records_at, records_len, ttl: set.ttl, rtype: set.rtype, count: set.count };
+                    match self.nodes[node].sets_len {
+                        0 => self.nodes[node].first = entry,
+                        1.. => self.sets.push(entry),
+                    }
+                    self.nodes[node].sets_len += 1;
                 }
-                self.nodes[node].sets_at = sets_at as u32;
-                self.nodes[node].sets_len = (self.sets.len() - sets_at) as u16;
             }
             let owns = |rtype| owner.as_ref().is_some_and(|owner| owner.sets().any(|set| set.rtype == rtype));
             let is_cut = name != apex && owns(rtype::NS);
@@ -199,48 +197,58 @@ impl Builder {
         }
         walk.path.push(at as u32);
         self.nodes.push(NodeEntry {
-            name_at: self.names.len() as u32,
+            name_at: self.octets.len() as u32,
             zone: self.zones.len() as u32,
+            first: SetEntry::default(),
             sets_at: 0,
             service: NO_SERVICE,
             sets_len: 0,
             name_len: name.len() as u8,
             flags: if occluded { flag::OCCLUDED } else { 0 },
         });
-        self.names.extend_from_slice(name);
+        self.octets.extend_from_slice(name);
         at
     }
 
     fn close_zone(&mut self, apex: u32) {
         let entry = self.nodes[apex as usize];
-        let find = |wanted: u16| {
-            let sets = entry.sets_at..entry.sets_at + u32::from(entry.sets_len);
-            sets.into_iter().find(|&at| self.sets[at as usize].rtype == wanted)
-        };
-        let (soa, ns) = (find(rtype::SOA).unwrap_or(entry.sets_at), find(rtype::NS).unwrap_or(entry.sets_at));
-        let soa_set = &self.sets[soa as usize];
-        let soa_record = &self.records[soa_set.records_at as usize..][..soa_set.records_len as usize];
+        let others = &self.sets[entry.sets_at as usize..][..usize::from(entry.sets_len).saturating_sub(1)];
+        let find = |wanted: u16| others.iter().find(|set| set.rtype == wanted).copied().unwrap_or(entry.first);
+        let (soa, ns) = (find(rtype::SOA), find(rtype::NS));
+        let soa_record = &self.octets[soa.records_at as usize..][..soa.records_len as usize];
         let minimum = soa_record.last_chunk::<4>().map_or(0, |minimum| u32::from_be_bytes(*minimum));
+        let negative_ttl = soa.ttl.min(minimum);
+        let soa_ref = RrsetRef { rtype: soa.rtype, ttl: soa.ttl, count: soa.count, records: soa_record };
+        let mut negative = Vec::new();
+        if let Some((_, rdata)) = soa_ref.records().next() {
+            let apex_at = entry.name_at as usize;
+            let apex = &self.octets[apex_at..apex_at + usize::from(entry.name_len)];
+            Compact::render(apex, rtype::SOA, negative_ttl, rdata, &mut negative);
+        }
         self.zones.push(ZoneEntry {
             apex,
             soa,
             ns,
-            negative_ttl: soa_set.ttl.min(minimum),
+            negative_ttl,
+            negative_at: self.octets.len() as u32,
+            negative_len: negative.len() as u32,
             nodes_end: self.nodes.len() as u32,
         });
+        self.octets.append(&mut negative);
     }
 
     fn finish(self) -> Zones {
-        let (index, enclosing) = Index::build(&self.names, &self.nodes);
-        Zones {
-            names: self.names.into(),
+        let (index, enclosing) = Index::build(&self.octets, &self.nodes);
+        let zones = Zones {
+            octets: self.octets.into(),
             nodes: self.nodes.into(),
             sets: self.sets.into(),
-            records: self.records.into(),
             zones: self.zones.into(),
             enclosing: enclosing.into(),
             index,
-        }
+        };
+        zones.prefer_large_pages();
+        zones
     }
 }
 

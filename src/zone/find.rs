@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use crate::limits::NAME_LEN_MAX;
+use crate::sys;
 use crate::wire::RrsetRef;
 use crate::wire::name::{NameBuf, label_count};
 use crate::wire::types::rtype;
@@ -263,6 +264,10 @@ impl Index {
 
     pub(super) fn memory_len(&self) -> usize {
         std::mem::size_of_val(&*self.slots)
+    }
+
+    pub(super) fn prefer_large_pages(&self) {
+        sys::prefer_large_pages(&self.slots);
     }
 
     #[inline]

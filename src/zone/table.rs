@@ -1,21 +1,25 @@
 //! The table: how names, nodes, RRsets and zones lie in memory, and the views that readers get of them.
 //!
-//! Five arrays and an index; everything refers to everything else by position, so a table of a million
+//! Four arrays and an index; everything refers to everything else by position, so a table of a million
 //! names is a handful of allocations, is dropped in no time, and can be shared by reference count alone.
 //!
 //! ```text
-//! index ──▶ nodes ──▶ sets ──▶ records      a node has its RRsets side by side, by type ascending
-//!             │└────▶ names                 lower case, uncompressed
+//! index ──▶ nodes ──▶ octets      a node's name (lower case, uncompressed), and behind it its records
+//!             │└────▶ sets        its RRsets but the first, which is in the node, by type ascending
 //!             ▼
 //!           zones ──▶ nodes (apex)
 //! ```
+//!
+//! Among a million names each step misses the caches: most names own one RRset, and such an answer takes three
+//! steps, to the index, the node and the octets.
 //!
 //! A name that is both a delegation in one zone and the apex of another that we serve has a node in
 //! each; the index knows the deeper one, `enclosing` leads from it to the other.
 
 use crate::model::ServiceIx;
-use crate::wire::RrsetRef;
+use crate::sys;
 use crate::wire::name::Shown;
+use crate::wire::{Compact, RrsetRef};
 
 use super::find::Index;
 
@@ -39,14 +43,18 @@ pub(super) mod flag {
 pub(super) struct NodeEntry {
     pub(super) name_at: u32,
     pub(super) zone: u32,
+    /// Of the lowest type; blank when there is none.
+    pub(super) first: SetEntry,
+    /// Of the others.
     pub(super) sets_at: u32,
     pub(super) service: u32,
+    /// With the first.
     pub(super) sets_len: u16,
     pub(super) name_len: u8,
     pub(super) flags: u8,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SetEntry {
     pub(super) records_at: u32,
     pub(super) records_len: u32,
@@ -58,9 +66,12 @@ pub(super) struct SetEntry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ZoneEntry {
     pub(super) apex: u32,
-    pub(super) soa: u32,
-    pub(super) ns: u32,
+    pub(super) soa: SetEntry,
+    pub(super) ns: SetEntry,
     pub(super) negative_ttl: u32,
+    /// The SOA of negative answers, compressed, among the octets.
+    pub(super) negative_at: u32,
+    pub(super) negative_len: u32,
     pub(super) nodes_end: u32,
 }
 
@@ -68,10 +79,9 @@ pub(super) struct ZoneEntry {
 /// reference. Looking up allocates nothing.
 #[derive(Debug)]
 pub struct Zones {
-    pub(super) names: Box<[u8]>,
+    pub(super) octets: Box<[u8]>,
     pub(super) nodes: Box<[NodeEntry]>,
     pub(super) sets: Box<[SetEntry]>,
-    pub(super) records: Box<[u8]>,
     pub(super) zones: Box<[ZoneEntry]>,
     /// (node, the node of the same name in the next enclosing zone), by the first.
     pub(super) enclosing: Box<[(u32, u32)]>,
@@ -91,13 +101,19 @@ impl Zones {
 
     /// Octets of memory that the table takes.
     pub fn memory_len(&self) -> usize {
-        self.names.len()
+        self.octets.len()
             + std::mem::size_of_val(&*self.nodes)
             + std::mem::size_of_val(&*self.sets)
-            + self.records.len()
             + std::mem::size_of_val(&*self.zones)
             + std::mem::size_of_val(&*self.enclosing)
             + self.index.memory_len()
+    }
+
+    /// Of a large table nearly every look is at a page that no look was at lately.
+    pub(super) fn prefer_large_pages(&self) {
+        sys::prefer_large_pages(&self.octets);
+        sys::prefer_large_pages(&self.nodes);
+        self.index.prefer_large_pages();
     }
 
     pub(super) fn node(&self, at: u32) -> Node<'_> {
@@ -110,16 +126,12 @@ impl Zones {
 
     pub(super) fn name_of(&self, entry: &NodeEntry) -> &[u8] {
         let at = entry.name_at as usize;
-        &self.names[at..at + usize::from(entry.name_len)]
-    }
-
-    pub(super) fn rrset_at(&self, at: u32) -> RrsetRef<'_> {
-        self.rrset_of(&self.sets[at as usize])
+        &self.octets[at..at + usize::from(entry.name_len)]
     }
 
     fn rrset_of(&self, set: &SetEntry) -> RrsetRef<'_> {
         let at = set.records_at as usize;
-        let records = &self.records[at..at + set.records_len as usize];
+        let records = &self.octets[at..at + set.records_len as usize];
         RrsetRef { rtype: set.rtype, ttl: set.ttl, count: set.count, records }
     }
 }
@@ -144,18 +156,24 @@ impl<'a> Zone<'a> {
 
     /// Its SOA.
     pub fn soa(&self) -> RrsetRef<'a> {
-        self.zones.rrset_at(self.entry.soa)
+        self.zones.rrset_of(&self.entry.soa)
     }
 
     /// The NS RRset of its apex.
     pub fn ns(&self) -> RrsetRef<'a> {
-        self.zones.rrset_at(self.entry.ns)
+        self.zones.rrset_of(&self.entry.ns)
     }
 
     /// How long a negative answer may be cached: the lesser of the SOA's own TTL and its MINIMUM
     /// (RFC 2308 §5), in seconds.
     pub fn negative_ttl(&self) -> u32 {
         self.entry.negative_ttl
+    }
+
+    /// The SOA as negative answers have it: with [`Zone::negative_ttl`], and compressed.
+    pub fn negative_soa(&self) -> Option<Compact<'a>> {
+        let at = self.entry.negative_at as usize;
+        Compact::read(&self.zones.octets[at..at + self.entry.negative_len as usize])
     }
 
     /// Every node of the zone in canonical order, the apex first; empty non-terminals and occluded names
@@ -207,13 +225,18 @@ impl<'a> Node<'a> {
 
     /// Its static RRset of a type.
     pub fn rrset(&self, rtype: u16) -> Option<RrsetRef<'a>> {
-        self.sets().iter().find(|set| set.rtype == rtype).map(|set| self.zones.rrset_of(set))
+        let first = &self.entry.first;
+        if first.rtype == rtype && self.entry.sets_len > 0 {
+            return Some(self.zones.rrset_of(first));
+        }
+        self.others().iter().find(|set| set.rtype == rtype).map(|set| self.zones.rrset_of(set))
     }
 
     /// Its static RRsets, by type ascending.
-    pub fn rrsets(&self) -> impl ExactSizeIterator<Item = RrsetRef<'a>> {
+    pub fn rrsets(&self) -> impl Iterator<Item = RrsetRef<'a>> {
         let zones = self.zones;
-        self.sets().iter().map(move |set| zones.rrset_of(set))
+        let first = (self.entry.sets_len > 0).then_some(&self.entry.first);
+        first.into_iter().chain(self.others()).map(move |set| zones.rrset_of(set))
     }
 
     /// The service whose addresses are decided here.
@@ -247,9 +270,12 @@ impl<'a> Node<'a> {
         self.entry.flags
     }
 
-    fn sets(&self) -> &'a [SetEntry] {
-        let at = self.entry.sets_at as usize;
-        &self.zones.sets[at..at + usize::from(self.entry.sets_len)]
+    /// All RRsets but the first.
+    fn others(&self) -> &'a [SetEntry] {
+        match self.entry.sets_len {
+            0 | 1 => &[],
+            len => &self.zones.sets[self.entry.sets_at as usize..][..usize::from(len) - 1],
+        }
     }
 }
 

@@ -79,6 +79,8 @@ fn a_token_for_some_services_orders_those_alone() {
         house.send("POST", "/api/datacenters/dc1/failback", &headers, Some(body.to_string())).status.as_u16()
     };
     assert_eq!(order(json!({})), 403, "for all");
+    let reload = house.send("POST", "/api/reload", &headers, Some("{}".to_owned()));
+    assert_eq!(reload.problem(), (403, "forbidden".to_owned()), "files are about all");
     assert_eq!(order(json!({ "services": ["a.example.com"] })), 403);
     assert_eq!(order(json!({ "services": ["b.example.com"] })), 200);
     let report = json!({ "state": "down" }).to_string();

@@ -21,7 +21,7 @@ fn meridian(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> (i32, String, String) {
+pub(super) fn run(arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = meridian(arguments).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
@@ -107,7 +107,7 @@ fn orders_are_told_with_what_they_move_and_how_to_take_them_back() {
     for line in [
         "  a.example.com.  office   dc1_beijing  dc2_beijing",
         "  100.0 % of all addresses move",
-        "  to take it back: meridian undo 1",
+        &format!("  to take it back: meridian undo 1 --server {url}"),
     ] {
         assert!(out.lines().any(|is| is == line), "{line:?} is not in\n{out}");
     }
@@ -236,4 +236,253 @@ fn commands_speak_over_tls_and_over_the_socket() {
     let (code, _, err) = run(&["status", "--server", &url]);
     assert!(matches!(code, 2 | 6), "not by the system's authorities: {err}");
     assert_eq!(run(&["status", "--server", &format!("unix:{}", path("api.sock"))]).0, 0);
+}
+
+/// In a directory.
+fn run_in(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = meridian(arguments).current_dir(dir).output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn diff_says_what_a_reload_would_change_and_changes_nothing() {
+    let house = House::open();
+    let (url, dir) = (house.url(), house.dir.path());
+    let (code, out, err) = run(&["diff", "--server", &url]);
+    let head = format!("nothing would change (by health and orders of gtm1, generation {})\n", house.generation());
+    assert_eq!((code, out, err.as_str()), (0, head, ""));
+    let file = dir.join("zones/b.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("priority: 1", "priority: 9")).unwrap();
+    let before = house.generation();
+    let (code, out, _) = run(&["diff", "--server", &url]);
+    assert_eq!((code, house.generation()), (3, before), "{out}");
+    for line in [
+        "  b.example.com.  default  dc1_beijing  dc2_beijing  100.00 %",
+        "  dc1_beijing  100.00 %     50.00 %",
+        "50.00 % of all addresses move; of recent queries nothing is known (by health and orders of gtm1, generation ",
+    ] {
+        assert!(out.lines().any(|is| is.starts_with(line)), "{line:?} is not in\n{out}");
+    }
+    house.see("dc2", State::Down);
+    assert_eq!(run(&["diff", "--server", &url]).0, 0, "dc1 is all that there is");
+    house.order("POST", "/api/datacenters/dc1/drain", &json!({ "services": "b.example.com", "force": ["last-dc"] }));
+    assert_eq!(run(&["diff", "--server", &url]).0, 0, "and ordered out is out");
+    fs::write(&file, "gslb: 1\n").unwrap();
+    let (code, _, err) = run(&["diff", "--server", &url]);
+    assert!(code == 2 && err.contains("[invalid-files]"), "{code} {err}");
+    assert_eq!(run(&["diff", "--server", "http://127.0.0.1:1"]).0, 6);
+    assert_eq!(run(&["diff", "--offline"]).0, 2);
+}
+
+#[test]
+fn diff_compares_files_under_what_a_server_knows_or_with_everything_up() {
+    let house = House::open();
+    let (url, dir) = (house.url(), house.dir.path());
+    let new = dir.join("new");
+    fs::create_dir(&new).unwrap();
+    for entry in fs::read_dir(dir.join("zones")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        // The offices would go to dc3 first.
+        let text = text
+            .replace("primary: dc1_beijing", "primary: dc3_shanghai")
+            .replace("tertiary: dc3_shanghai", "tertiary: dc1_beijing");
+        fs::write(new.join(path.file_name().unwrap()), text).unwrap();
+    }
+    let (code, out, err) = run_in(dir, &["diff", "--zones", "new", "--offline"]);
+    assert_eq!((code, err.as_str()), (3, ""), "{out}");
+    assert!(out.contains("  a.example.com.  office  dc1_beijing  dc3_shanghai  0.00 %"), "{out}");
+    assert!(out.ends_with("(with everything up and nothing ordered: no server was asked)\n"), "{out}");
+    house.see("dc3", State::Down);
+    let (code, out, _) = run_in(dir, &["diff", "--zones", "new", "--server", &url]);
+    assert!(code == 3 && out.contains("  a.example.com.  office  dc1_beijing  dc2_beijing"), "{code} {out}");
+    house.see("dc2", State::Down);
+    let (code, out, _) = run_in(dir, &["diff", "--zones", "new", "--server", &url]);
+    assert!(code == 0 && out.starts_with("nothing would change (by health and orders of gtm1"), "{code} {out}");
+    let (code, out, _) = run_in(dir, &["diff", "--zones", "new", "--offline", "--output", "json"]);
+    let body: Value = serde_json::from_str(&out).unwrap();
+    let first = &body["difference"]["moves"]["first"][0];
+    assert_eq!((code, &first["addresses_ppm"], &body["facts_of"]), (3, &json!(15), &Value::Null), "{body}");
+    let (code, _, err) = run_in(dir, &["diff", "--zones", "new", "--server", "http://127.0.0.1:1"]);
+    assert!(code == 6 && err.contains("not reached"), "{err}");
+    fs::write(new.join("b.yaml"), "gslb: 1\n").unwrap();
+    assert_eq!(run_in(dir, &["diff", "--zones", "new", "--offline"]).0, 1);
+}
+
+#[test]
+fn explain_asks_the_running_server_and_files_only_when_told_so() {
+    let house = House::open();
+    let (url, dir) = (house.url(), house.dir.path());
+    let explain = |more: &[&str]| run_in(dir, &[&["explain", "a.example.com", "--client", "10.1.2.3"], more].concat());
+    let (code, out, err) = explain(&["--server", &url]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let from = format!("  from     gtm1, generation {}", house.generation());
+    for line in ["  answer   15 A 192.0.2.1   (dc1)", "  region   office", "  source   policy", &from] {
+        assert!(out.lines().any(|is| is == line), "{line:?} is not in\n{out}");
+    }
+    let (_, offline, _) = explain(&["--offline"]);
+    assert_eq!(out.replace(&format!("{from}\n"), ""), offline, "in the same words");
+    house.see("dc1", State::Down);
+    assert!(explain(&["--server", &url]).1.contains("A 192.0.2.2   (dc2)"));
+    assert!(explain(&["--server", &url, "--out", "dc2", "--switch", "dc3"]).1.contains("A 192.0.2.3   (dc3)"));
+    assert!(explain(&["--offline"]).1.contains("A 192.0.2.1   (dc1)"), "files know nothing of health");
+    assert!(explain(&["--zones", "zones"]).1.contains("A 192.0.2.1   (dc1)"));
+    let (code, out, _) = explain(&["--server", &url, "--output", "json"]);
+    let body: Value = serde_json::from_str(&out).unwrap();
+    let first = &body["possible"][0];
+    assert_eq!((code, &first["dcs"], &first["ids"]), (0, &json!(["dc2"]), &json!(["dc2_beijing"])));
+    assert_eq!((&body["node"], &body["server"]), (&json!("gtm1"), &json!(url)));
+    let (code, _, err) = explain(&["--server", "http://127.0.0.1:1"]);
+    assert!(code == 6 && err.contains("--offline"), "{err}");
+    assert_eq!(explain(&["--server", &url, "--down", "dc9"]).0, 5);
+    assert_eq!(explain(&["--server", &url, "--type", "NONSENSE"]).0, 2);
+}
+
+/// Passes requests on to the house; of the first it swallows the answer.
+fn lossy(house: &House) -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, behind) = (listener.local_addr().unwrap(), house.address);
+    std::thread::spawn(move || {
+        for (at, client) in listener.incoming().enumerate() {
+            let mut client = client.unwrap();
+            let mut server = TcpStream::connect(behind).unwrap();
+            let mut request = Vec::new();
+            let mut octets = [0; 4096];
+            // An order is small: its body comes with its head, or right behind it.
+            while !request.ends_with(b"}") {
+                let len = client.read(&mut octets).unwrap();
+                request.extend(&octets[..len]);
+            }
+            server.write_all(&request).unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"}\n") {
+                let len = server.read(&mut octets).unwrap();
+                answer.extend(&octets[..len]);
+            }
+            if at > 0 {
+                client.write_all(&answer).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn an_order_whose_answer_is_lost_is_given_again_and_carried_out_once() {
+    let house = House::with(|plan, _| plan.is_stored = true);
+    let url = format!("http://{}", lossy(&house));
+    let (code, out, err) = run(&["switch", "dc2", "--server", &url, "--output", "json"]);
+    let body: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    assert_eq!((code, &body["repeated"], &body["revision"]), (0, &json!(true), &json!(1)), "{body}");
+    assert_eq!(house.status().revision.0, 1);
+}
+
+#[test]
+fn a_server_that_is_not_reached_was_given_no_order_and_the_others_are_told_apart() {
+    let house = House::with(|plan, _| plan.is_stored = true);
+    let url = house.url();
+    let (code, _, err) = run(&["drain", "dc1", "--server", "http://127.0.0.1:1"]);
+    assert_eq!(code, 6);
+    assert!(err.contains("not reached") && err.contains("the order was not given there"), "{err}");
+    assert!(err.contains("→ meridian drain dc1 --server http://127.0.0.1:1 --idempotency-key cli-"), "{err}");
+    let (code, out, err) = run(&["drain", "dc1", "--server", &url, "--server", "http://127.0.0.1:1"]);
+    assert!(code == 6 && out.contains("drain dc1: done"), "{code} {out}{err}");
+    assert!(err.contains("1 of 2 nodes have done it, http://127.0.0.1:1 not: "), "{err}");
+    // Typed again for both it is done once: the key is the same.
+    let key = err.rsplit("--idempotency-key ").next().unwrap().trim();
+    let (code, out, _) = run(&["drain", "dc1", "--server", &url, "--idempotency-key", key, "--output", "json"]);
+    let body: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &body["repeated"], &body["revision"]), (0, &json!(true), &json!(1)));
+    let (_, out, _) = run(&["drain", "dc1", "--server", "http://127.0.0.1:1", "--output", "json"]);
+    let body: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(body["outcome"], "not-sent", "{body}");
+}
+
+/// On a terminal, whose keys are `typed`; what it shows, and the exit code.
+fn on_a_terminal(arguments: &[&str], typed: &str) -> (i32, String) {
+    use std::io::Write;
+    let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_meridian"), words.join(" "));
+    let mut script = Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env_remove("MERIDIAN_SERVER")
+        .env("TZ", "UTC")
+        .env("USER", "kim")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = script.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let shown = std::io::read_to_string(script.stdout.take().unwrap()).unwrap();
+    drop(stdin);
+    (script.wait().unwrap().code().unwrap(), shown.replace("\r\n", "\n"))
+}
+
+#[test]
+fn on_a_terminal_the_impact_is_shown_and_nothing_is_done_without_a_yes() {
+    let house = House::with(|plan, _| plan.is_stored = true);
+    let url = house.url();
+    let (code, shown) = on_a_terminal(&["switch", "dc2", "--server", &url], "n\n");
+    assert_eq!((code, house.status().revision.0), (1, 0), "{shown}");
+    let order: Vec<Option<usize>> =
+        ["this would happen", "dc2_beijing", "% of all addresses move", "do it? [y/N]", "nothing was done"]
+            .iter()
+            .map(|part| shown.find(part))
+            .collect();
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?} {shown}");
+    let (code, shown) = on_a_terminal(&["switch", "dc2", "--server", &url], "y\n");
+    assert!(code == 0 && shown.contains("switch to dc2: done (revision 1,"), "{code} {shown}");
+    let (code, shown) = on_a_terminal(&["switch", "--clear", "--yes", "--server", &url], "");
+    assert!(code == 0 && !shown.contains("[y/N]") && shown.contains("done (revision 2,"), "{code} {shown}");
+    // A person passes a gate that is closed to robots.
+    assert_eq!(run(&["gate", "closed", "--server", &url]).0, 0);
+    assert_eq!(run(&["drain", "dc3", "--server", &url]).0, 4);
+    assert_eq!(on_a_terminal(&["drain", "dc3", "--yes", "--server", &url], "").0, 0);
+    // A node that is down with what is moved away from keeps nobody from telling the others.
+    let both = ["undrain", "dc3", "--server", "http://127.0.0.1:1", "--server", &url];
+    let (code, shown) = on_a_terminal(&both, "y\n");
+    assert!(code == 6 && shown.contains("1 of 2 servers answered") && shown.contains("undrain dc3: done"), "{shown}");
+    let (code, shown) = on_a_terminal(&["undrain", "dc3", "--server", "http://127.0.0.1:1"], "y\n");
+    assert!(code == 6 && !shown.contains("[y/N]"), "{code} {shown}");
+    house.see("dc2", State::Down);
+    let (code, shown) = on_a_terminal(&["switch", "dc2", "--server", &url], "y\n");
+    assert!(code == 4 && shown.contains("it would be REFUSED by target-unhealthy"), "{code} {shown}");
+}
+
+#[test]
+fn every_order_of_the_shell_goes_there_and_back() {
+    let house = House::with(|plan, _| plan.is_stored = true);
+    let url = house.url();
+    for (words, revision) in [
+        (&["force", "dc1", "down"][..], 1),
+        (&["force", "dc1", "auto"], 2),
+        (&["force", "dc3", "up"], 3),
+        (&["force", "dc3", "auto"], 4),
+        (&["freeze", "--reason", "a holiday"], 5),
+        (&["unfreeze"], 6),
+        (&["gate", "closed", "--role", "operator"], 7),
+        (&["gate", "open", "--role", "operator", "--force", "gate"], 8),
+        (&["switch", "dc2", "--region", "office", "--service", "a.example.com", "--expires", "2h"], 9),
+        (&["undo", "9"], 10),
+        (&["switch", "dc2", "--from", "dc1"], 11),
+        (&["switch", "--clear"], 12),
+        (&["drain", "dc3", "--service", "a.example.com"], 13),
+        (&["undrain", "dc3", "--service", "a.example.com"], 14),
+        (&["switch", "dc3", "--pin", "--expires", "10m"], 15),
+        (&["undo"], 16),
+    ] {
+        let (code, out, err) = run(&[words, &["--server", &url, "--output", "json"]].concat());
+        let body: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?} {error}: {out}{err}"));
+        assert_eq!(
+            (code, &body["changed"], &body["revision"]),
+            (0, &json!(true), &json!(revision)),
+            "{words:?} {body}"
+        );
+    }
+    let status = house.get("/api/status").json();
+    assert_eq!((&status["well"], &status["revision"]), (&json!(true), &json!(16)), "{status}");
 }

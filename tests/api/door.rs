@@ -60,7 +60,14 @@ fn open(text: &str) -> Result<Opened, String> {
     certificates(dir.path());
     let server = server(&text.replace("$DIR", dir.path().to_str().unwrap()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let behind = Behind { control: house.control.clone(), sightings: None, demo: None, registry: Registry::new() };
+    let behind = Behind {
+        control: house.control.clone(),
+        sightings: None,
+        demo: None,
+        audit: None,
+        files: None,
+        registry: Registry::new(),
+    };
     let door = ApiDoor::open(&server, behind, runtime.handle()).map_err(|error| error.to_string())?;
     Ok(Opened { door, runtime, dir, _house: house })
 }
@@ -115,10 +122,10 @@ fn a_renewed_certificate_is_shown_from_the_next_handshake_on() {
     assert_eq!(opened.curl(&[], "/livez"), "200");
     certificates(opened.dir.path());
     assert_eq!(opened.curl(&[], "/livez"), "000", "signed by the old authority");
-    opened.door.reload_certificate().unwrap();
+    opened.door.certificate().unwrap().reload().unwrap();
     assert_eq!(opened.curl(&[], "/livez"), "200");
     fs::write(opened.dir.path().join("server.key"), "").unwrap();
-    assert!(opened.door.reload_certificate().is_err());
+    assert!(opened.door.certificate().unwrap().reload().is_err());
     assert_eq!(opened.curl(&[], "/livez"), "200", "the one before goes on serving");
 }
 

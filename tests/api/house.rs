@@ -11,7 +11,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use meridian::api::{Access, AccessConfig, ApiConfig, Context, Server, Sightings};
+use meridian::api::{Access, AccessConfig, ApiConfig, AuditLog, Context, Server, Sightings};
+use meridian::cli::audit::Log;
 use meridian::control::{self, Control, Eyes, Handle, Memory, Paths, Seams, Status};
 use meridian::demo::StandIns;
 use meridian::health::probe::runner::{Group, Numbers, ProberCounters, Spans, Tally};
@@ -183,6 +184,8 @@ pub(crate) struct Plan {
     pub(crate) is_stuck: bool,
     /// Orders are stored, in `state` of the house's directory.
     pub(crate) is_stored: bool,
+    /// In place of the log there.
+    pub(crate) audit: Option<Arc<dyn AuditLog>>,
 }
 
 impl House {
@@ -214,6 +217,7 @@ impl House {
             seams = Seams { keeper: memory.keeper(), journal: Some(memory.journal()), ..seams };
             seams.restored = memory.restored;
         }
+        let files = paths.clone();
         let control = Control::with(paths, settings(), false, &base, seams);
         let handle = control.talk();
         let (writing, idle) = match plan.is_stuck {
@@ -230,6 +234,11 @@ impl House {
             let ids = base.policy().datacenters.iter().map(|datacenter| datacenter.id.clone()).collect();
             Arc::new(StandIns::start(ids, runtime.handle()).unwrap())
         });
+        context = context.with_files(Arc::new(move || control::load(&files, &settings(), false)));
+        let log = plan.is_stored.then(|| Arc::new(Log::of(dir.path().join("state"))) as Arc<dyn AuditLog>);
+        if let Some(log) = plan.audit.take().or(log) {
+            context = context.with_audit(log);
+        }
         if let Some(demo) = &demo {
             context = context.with_demo(Arc::clone(demo));
         }
@@ -353,6 +362,11 @@ impl House {
             tokio::spawn(connection);
             let response = sender.send_request(request).await.unwrap();
             let (status, headers) = (response.status(), response.headers().clone());
+            // A stream has no end.
+            let is_stream = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+            if is_stream {
+                return Reply { status, headers, text: String::new() };
+            }
             let octets = response.into_body().collect().await.unwrap().to_bytes();
             Reply { status, headers, text: String::from_utf8(octets.to_vec()).unwrap() }
         })

@@ -1,6 +1,8 @@
 //! The page that is scraped, and its documentation.
 
+use meridian::model::State;
 use meridian::telemetry::catalogue::{ALL, PROCESS};
+use serde_json::json;
 
 use super::calls::compare;
 use super::house::House;
@@ -37,6 +39,39 @@ fn the_page_shows_routing_health_and_requests_and_nothing_undocumented() {
         let (name, kind) = line.split_once(' ').unwrap();
         let known = ALL.iter().chain(PROCESS).find(|metric| metric.name == name);
         assert_eq!(known.map(|metric| metric.kind.as_str()), Some(kind), "{name}");
+    }
+}
+
+#[test]
+fn orders_are_counted_by_what_came_of_them_and_refusals_by_rule() {
+    let house = House::with(|plan, _| plan.is_stored = true);
+    let switch = |body: serde_json::Value| house.order("PUT", "/api/switch", &body).status.as_u16();
+    assert_eq!(switch(json!({ "active_dc": "dc2", "dry_run": true })), 200);
+    assert_eq!(switch(json!({ "active_dc": "dc2" })), 200);
+    assert_eq!(switch(json!({ "active_dc": "dc2" })), 200);
+    assert_eq!(switch(json!({ "active_dc": "dc9" })), 404);
+    assert_eq!(switch(json!({ "active_dc": "dc3", "actor": "another" })), 409);
+    house.see("dc3", State::Down);
+    assert_eq!(switch(json!({ "active_dc": "dc3", "force": ["contended"] })), 409);
+    assert_eq!(house.order("PUT", "/api/gate", &json!({ "gate": "closed" })).status, 200);
+    assert_eq!(switch(json!({ "active_dc": "dc1", "force": ["gate"] })), 200);
+    let key = [("content-type", "application/json"), ("idempotency-key", "k")];
+    let drain =
+        || house.send("POST", "/api/datacenters/dc3/drain", &key, Some(json!({ "force": ["gate"] }).to_string()));
+    assert_eq!((drain().status.as_u16(), drain().status.as_u16()), (200, 200));
+    let text = house.get("/metrics").text;
+    for line in [
+        "meridian_orders_total{order=\"switch\",outcome=\"dry-run\"} 1",
+        "meridian_orders_total{order=\"switch\",outcome=\"applied\"} 2",
+        "meridian_orders_total{order=\"switch\",outcome=\"unchanged\"} 1",
+        "meridian_orders_total{order=\"switch\",outcome=\"refused\"} 3",
+        "meridian_orders_total{order=\"drain\",outcome=\"repeated\"} 1",
+        "meridian_order_refusals_total{rule=\"invalid\"} 1",
+        "meridian_order_refusals_total{rule=\"contended\"} 1",
+        "meridian_order_refusals_total{rule=\"target-unhealthy\"} 1",
+        "meridian_orders_forced_total{rule=\"gate\"} 2",
+    ] {
+        assert!(text.lines().any(|is| is == line), "{line} is not in\n{text}");
     }
 }
 

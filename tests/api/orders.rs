@@ -78,6 +78,16 @@ fn a_switch_is_answered_with_all_that_is_promised() {
 }
 
 #[test]
+fn forced_down_is_out_whichever_endpoint_was_forced_up_before() {
+    let house = stored();
+    done(&house, "POST", "/api/services/b.example.com/endpoints/dc1_beijing/force-up", json!({}));
+    done(&house, "POST", "/api/datacenters/dc1/force-down", json!({}));
+    assert_eq!((active(&house, "a.example.com"), active(&house, "b.example.com")), (json!("dc2"), json!("dc2")));
+    done(&house, "POST", "/api/datacenters/dc1/force-auto", json!({}));
+    assert_eq!(active(&house, "b.example.com"), "dc1");
+}
+
+#[test]
 fn every_order_has_its_call() {
     let house = stored();
     let order = |method: &str, path: &str, body: Value| done(&house, method, path, body);
@@ -134,6 +144,7 @@ fn what_is_wrong_with_an_order_has_a_type_of_its_own() {
         (json!({ "active_dc": "dc2", "regions": ["moon"] }), (422, "invalid-value")),
         (json!({ "active_dc": "dc2", "force": ["everything"] }), (422, "invalid-value")),
         (json!({ "active_dc": "dc2", "expires_in": 0 }), (422, "invalid-value")),
+        (json!({ "active_dc": "dc2", "expires_in": "3651d" }), (422, "invalid-value")),
         (json!({ "active_dc": "dc2", "mode": "pinn" }), (422, "invalid-value")),
         (json!({ "active_dc": "dc2", "dryrun": true }), (422, "unknown-field")),
         (json!({ "active_dc": "dc2", "expected_revision": 7 }), (412, "precondition-failed")),
@@ -170,7 +181,63 @@ fn a_retry_with_its_key_is_the_same_order_and_the_key_with_another_is_a_mistake(
         (&json!(false), &json!(true), &json!(true))
     );
     assert_eq!(active(&house, "a.example.com"), "dc1");
-    assert_eq!(put("dc3").problem(), (422, "invalid-value".to_owned()));
+    let reused = put("dc3");
+    assert_eq!(reused.problem(), (422, "invalid-value".to_owned()));
+    assert!(reused.json()["detail"].as_str().unwrap().contains("key \"run-17\" came"), "{}", reused.text);
+}
+
+#[test]
+fn keys_of_two_senders_are_never_the_same() {
+    let mut secrets = Vec::new();
+    let house = House::with(|plan, dir| {
+        plan.is_stored = true;
+        for id in ["ann", "bob"] {
+            let (file, made) = token(dir, id, Role::Operator, &[]);
+            plan.access = access(file);
+            secrets.push(format!("Bearer {made}"));
+        }
+    });
+    let put = |who: usize, dc: &str| {
+        let headers = [
+            ("authorization", secrets[who].as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", "run-17"),
+        ];
+        house.send("PUT", "/api/switch", &headers, Some(json!({ "active_dc": dc, "force": "contended" }).to_string()))
+    };
+    let first = put(0, "dc2").json();
+    let other = put(1, "dc3").json();
+    assert_eq!((&first["revision"], &other["revision"]), (&json!(1), &json!(2)), "{other}");
+    let again = put(0, "dc2").json();
+    assert_eq!((&again["revision"], &again["repeated"]), (&json!(1), &json!(true)));
+}
+
+#[test]
+fn null_makes_no_dry_run_real_and_no_order_wider() {
+    let house = stored();
+    for field in ["dry_run", "services", "regions", "from"] {
+        let reply = house.order("PUT", "/api/switch", &json!({ "active_dc": "dc2", field: null }));
+        assert_eq!(reply.problem(), (422, "invalid-value".to_owned()), "{field}");
+    }
+    assert_eq!(house.status().revision.0, 0);
+}
+
+#[test]
+fn an_undo_says_what_it_takes_back() {
+    let house = stored();
+    done(&house, "POST", "/api/datacenters/dc3/drain", json!({}));
+    let dry = done(&house, "POST", "/api/undo", json!({ "dry_run": true }));
+    assert_eq!(dry["undone"], json!({ "revision": 1, "kind": "drain" }));
+    assert_eq!(done(&house, "POST", "/api/undo", json!({}))["undone"], dry["undone"]);
+}
+
+#[test]
+fn a_switch_of_some_clients_is_not_said_to_be_ordered_for_the_others() {
+    let house = stored();
+    // Elsewhere policy has dc1; whom it gives dc3 moves.
+    done(&house, "PUT", "/api/switch", json!({ "active_dc": "dc2", "from": "dc3" }));
+    let body = house.get("/api/active-dc?service=a.example.com").json();
+    assert_eq!((&body["dc"], &body["source"], &body["ordered"]), (&json!("dc1"), &json!("policy"), &Value::Null));
 }
 
 #[test]
@@ -197,8 +264,10 @@ fn a_token_for_some_services_orders_no_others_and_nothing_that_is_about_all() {
     assert_eq!(order("PUT", "/api/switch", json!({ "active_dc": "dc2", "services": "b.example.com" })), 200);
     assert_eq!(order("POST", "/api/services/a.example.com/endpoints/dc1_beijing/drain", json!({})), 403);
     assert_eq!(order("PUT", "/api/services/b.example.com/ttl", json!({ "ttl": 9 })), 200);
-    for path in ["/api/freeze", "/api/unfreeze", "/api/undo"] {
+    for path in ["/api/freeze", "/api/unfreeze", "/api/undo", "/api/reload", "/api/clock/accept"] {
         assert_eq!(order("POST", path, json!({})), 403, "{path}");
     }
     assert_eq!(order("PUT", "/api/gate", json!({ "gate": "closed" })), 403);
+    assert_eq!(order("POST", "/api/reload", json!({})), 403, "files are of all services");
+    assert_eq!(order("POST", "/api/reload", json!({ "dry_run": true })), 403);
 }

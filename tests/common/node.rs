@@ -48,6 +48,16 @@ impl Site {
         site
     }
 
+    /// These policies alone, each a file's name and its text; no `geoip/`.
+    pub(crate) fn of_policies(policies: &[(&str, &str)]) -> Site {
+        let site = Site { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir(site.path("zones")).unwrap();
+        for (file, text) in policies {
+            fs::write(site.path("zones").join(file), text).unwrap();
+        }
+        site
+    }
+
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.dir.path().join(inside)
     }
@@ -84,6 +94,13 @@ impl Site {
     pub(crate) fn serve_with(self, arguments: &[&str]) -> Node {
         let mut command = self.meridian(&["--demo", "--api", "127.0.0.1:0"]);
         command.args(arguments);
+        self.start(command)
+    }
+
+    /// Serves on ports that the kernel chooses, and keeps its state in `state`; what policies name is probed for real.
+    pub(crate) fn serve_stored(self) -> Node {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--state", "state"];
+        let command = self.meridian(&arguments);
         self.start(command)
     }
 
@@ -170,6 +187,11 @@ impl Node {
             panic!("it does not serve:\n{}", self.stderr.rest().join("\n"));
         });
         line.trim().strip_prefix(label).unwrap().to_owned()
+    }
+
+    /// Where its API is.
+    pub(crate) fn api_address(&self) -> SocketAddr {
+        self.api.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
     /// A client command, told of this server.

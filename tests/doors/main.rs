@@ -3,9 +3,13 @@
 //! The table is empty, so every well-formed question is REFUSED; what matters here is who gets a reply,
 //! from where, in which order, and who does not have to wait.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod closing;
 mod datagrams;
 mod streams;
+mod tallies;
 mod tls;
 
 use std::io::{ErrorKind, Read, Write};

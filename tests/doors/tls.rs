@@ -9,15 +9,15 @@ use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, Str
 
 use super::*;
 
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-struct TlsHouse {
-    house: House,
+pub(super) struct TlsHouse {
+    pub(super) house: House,
     files: tempfile::TempDir,
 }
 
 impl TlsHouse {
-    fn open() -> (TlsHouse, CertificateDer<'static>) {
+    pub(super) fn open() -> (TlsHouse, CertificateDer<'static>) {
         TlsHouse::open_with(|_| ())
     }
 
@@ -38,7 +38,7 @@ impl TlsHouse {
         self.house.doors.local_addresses().tls[0]
     }
 
-    fn connect(&self, trusted: &CertificateDer<'static>) -> TlsStream {
+    pub(super) fn connect(&self, trusted: &CertificateDer<'static>) -> TlsStream {
         self.connect_with(trusted, rustls::ALL_VERSIONS)
     }
 
@@ -124,11 +124,11 @@ fn a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
     let mut before = house.connect(&first);
     ask(&mut before, 1);
     std::fs::write(house.files.path().join("cert.pem"), "half").unwrap();
-    let error = house.house.doors.reload_certificate().unwrap_err().to_string();
+    let error = house.house.doors.certificate().unwrap().reload().unwrap_err().to_string();
     assert!(error.contains("cert.pem"), "{error}");
     ask(&mut house.connect(&first), 2);
     let second = write_pair(house.files.path());
-    house.house.doors.reload_certificate().unwrap();
+    house.house.doors.certificate().unwrap().reload().unwrap();
     ask(&mut house.connect(&second), 3);
     ask(&mut before, 4);
     let mut stale = house.connect(&first);

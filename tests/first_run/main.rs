@@ -6,13 +6,17 @@
 //! - `greeting`: the commands that the program prints give what it promises, with the real `dig`.
 //! - `orders`: an order is in force in the next process, too.
 //! - `signals`: reload and stop.
+//! - `torn`: ten orders a second, and no answer is of two tables.
 //! - `refusals`: what keeps a start from happening, and what does not.
 
 mod answers;
 mod explain;
 mod greeting;
+#[path = "../common/http.rs"]
+mod http;
 #[path = "../common/node.rs"]
 mod node;
 mod orders;
 mod refusals;
 mod signals;
+mod torn;

@@ -40,6 +40,23 @@ fn an_order_that_was_acknowledged_outlives_a_killed_process() {
     assert_eq!((&answer["changed"], &answer["durable"]), (&Value::Bool(true), &Value::Bool(true)), "{answer}");
     assert_eq!(active(&node), "dc2\n");
     assert_eq!(node.ask(API, A, SHANGHAI).answers(), ["A 1.1.1.2"]);
+    let metrics = node.page("/metrics");
+    for line in [
+        "meridian_store_errors_total{what=\"journal\"} 0",
+        "meridian_store_errors_total{what=\"keep\"} 0",
+        "meridian_store_errors_total{what=\"note\"} 0",
+        "meridian_store_refusing 0",
+        "meridian_orders_total{order=\"switch\",outcome=\"applied\"} 1",
+        "meridian_dns_questions_total{transport=\"udp\",type=\"A\"} 1",
+        "meridian_dns_replies_total{transport=\"udp\",rcode=\"NOERROR\"} 1",
+    ] {
+        assert!(metrics.lines().any(|is| is == line), "{line} is not in\n{metrics}");
+    }
+    for name in
+        ["meridian_store_last_commit_seconds ", "meridian_dns_kernel_drops_total{", "meridian_generation_age_seconds "]
+    {
+        assert!(metrics.lines().any(|is| is.starts_with(name)), "{name} is not in\n{metrics}");
+    }
     let generation = answer["generation"].as_u64().unwrap();
 
     let node = serve(node.kill());

@@ -160,7 +160,7 @@ impl Drop for Nginx {
     }
 }
 
-fn signal(name: &str, process: u32) {
+pub(crate) fn signal(name: &str, process: u32) {
     let _ = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
 }
 

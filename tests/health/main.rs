@@ -3,6 +3,7 @@
 //! - `demo`: what a newcomer does with the stand-ins.
 //! - `farm`: three data centres of nginx with TLS, on loopback; the unchanged reference policy watches them.
 //! - `deaths`: each way in which a data centre dies, and what DNS answers then.
+//! - `failover`: the whole flow, by the reference automation and by the script of `deploy/examples`.
 //! - `observe`: another observer looks at the same servers, and tells the node.
 //! - `recipe`: down only if probe and request rate say so.
 //! - `restart`: what a node knows when it comes back.
@@ -17,6 +18,7 @@ mod node;
 mod black_hole;
 mod deaths;
 mod demo;
+mod failover;
 mod farm;
 mod observe;
 mod recipe;

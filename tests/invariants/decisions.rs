@@ -85,10 +85,10 @@ fn everywhere(seed: u64, kind: Kind, with_switches: bool, mut look: impl FnMut(&
 fn is_barred(facts: &Facts, service: &Service, ix: ServiceIx, endpoint: EndpointIx) -> bool {
     let datacenter = service.endpoint(endpoint).datacenter;
     let is_out = |admin: Option<&Admin>| matches!(admin, Some(Admin::Out | Admin::Draining));
-    let forced = facts.forced_endpoints.get(&(ix, endpoint)).or_else(|| facts.forced_datacenters.get(&datacenter));
+    let forced = [facts.forced_endpoints.get(&(ix, endpoint)), facts.forced_datacenters.get(&datacenter)];
     is_out(facts.datacenters.get(&datacenter))
         || is_out(facts.endpoints.get(&(ix, endpoint)))
-        || forced == Some(&Forced::Down)
+        || forced.contains(&Some(&Forced::Down))
 }
 
 #[test]

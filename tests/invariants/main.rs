@@ -6,11 +6,13 @@ mod common;
 
 mod bad_input;
 mod bounds;
+mod comparing;
 mod decisions;
 mod deterministic;
 mod nearest;
 mod recompile;
 mod scopes;
 mod shares;
+mod tallies;
 mod torn;
 mod worlds;

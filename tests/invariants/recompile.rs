@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use meridian::model::{AddressKey, Facts, Generation, ServiceIx, State, Verdict};
-use meridian::table::RoutingTable;
+use meridian::model::{
+    AddressKey, Admin, EndpointIx, Facts, Generation, Latch, Override, OverrideKind, Revision, Scope, ServiceIx, State,
+    Verdict, Weight,
+};
+use meridian::steer::{Plan, Source};
+use meridian::table::{RoutingTable, explain};
 
 use super::common::{Dice, Texts};
 use super::worlds::{self, Kind};
@@ -54,4 +58,59 @@ fn what_is_recompiled_equals_what_is_compiled_whatever_changes() {
         }
     }
     assert!(shared > 10 && moved > 20, "{shared} chunks shared, {moved} tables that differ");
+}
+
+/// Services that are alike are planned together; facts about one of them alone must not reach the others, nor be lost.
+#[test]
+fn services_that_are_alike_get_what_each_of_them_would_get_alone() {
+    let (mut compared, mut moved) = (0, 0);
+    for seed in 0..8 {
+        let dice = &mut Dice(seed);
+        let base = many(dice).base();
+        let services = &base.policy().services;
+        let mut facts: Facts = worlds::facts(dice, base.policy(), Kind::Any, true);
+        for revision in 900..920 {
+            let ix = ServiceIx::from_at(dice.below(services.len()));
+            let (endpoint, of) = services[ix.at()].endpoints().last().unwrap();
+            match dice.below(4) {
+                0 => facts.overrides.push(Override {
+                    kind: OverrideKind::Weight { endpoints: [(ix, endpoint)].into(), weight: Weight::new(77).unwrap() },
+                    scope: Scope::all(),
+                    revision: Revision(revision),
+                    actor: String::new(),
+                    reason: String::new(),
+                    expires_at: None,
+                }),
+                1 => drop(facts.endpoints.insert((ix, endpoint), Admin::Out)),
+                2 => facts.latches.push(Latch {
+                    datacenter: of.datacenter,
+                    scope: Scope { services: Some([ix].into()), regions: Some([None].into()) },
+                }),
+                _ => {
+                    let orders = facts.overrides.iter();
+                    let prefers = orders.filter(|order| matches!(order.kind, OverrideKind::Prefer { .. }));
+                    facts.yields.extend(prefers.map(|order| (order.revision, ix, endpoint)));
+                }
+            }
+        }
+        let table = RoutingTable::compile(&base, Arc::new(facts), Generation(1));
+        let clients: Vec<_> = (0..6).map(|_| worlds::client(dice)).collect();
+        for ix in (0..services.len()).map(ServiceIx::from_at) {
+            for client in &clients {
+                let view = table.service(ix);
+                let outcome = view.locate(*client).outcome;
+                let members: Vec<(EndpointIx, u32)> = view.members(outcome).collect();
+                let (alone, verdict) = match explain(&table, ix, *client, 0).plan {
+                    Plan::Choose { variants, source, .. } => {
+                        (variants.iter().map(|of| (of.endpoints[0].0, of.weight)).collect(), Ok(source))
+                    }
+                    Plan::NoData(why) => (Vec::new(), Err(why)),
+                };
+                assert_eq!((&members, view.verdict_of(outcome)), (&alone, verdict), "seed {seed}, {ix:?}, {client}");
+                compared += 1;
+                moved += usize::from(verdict != Ok(Source::Policy));
+            }
+        }
+    }
+    assert!(compared > 10_000 && moved > 1_000, "{compared} compared, {moved} of them by more than policy");
 }

@@ -100,7 +100,13 @@ mod tests {
         let base = loaded.base.unwrap_or_else(|| panic!("{:#?}", loaded.found));
         let control = Control::new(paths, Settings::default(), false, &base);
         let table = Arc::new(RoutingTable::compile(&base, Arc::new(facts), Generation(7)));
-        View { table, status: control.status(), sightings: None, node: "gtm1".into() }
+        View {
+            table,
+            status: control.status(),
+            sightings: None,
+            feed: Arc::clone(control.talk().feed()),
+            node: "gtm1".into(),
+        }
     }
 
     fn switch(to: DatacenterIx, revision: u64) -> Override {

@@ -1,11 +1,18 @@
 //! What each call does.
 
 mod active;
+mod drain;
+mod events;
 mod explain;
+mod files;
+mod history;
 mod orders;
 mod reports;
 mod status;
 mod switch;
+mod wait;
+
+pub use files::Reread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +86,8 @@ fn method(route: &'static Route, context: &Arc<Context>) -> MethodRouter {
     };
     let handling = Arc::clone(context);
     let handler = move |request: Request<Body>| async move {
-        run(handling, route, request).await.unwrap_or_else(IntoResponse::into_response)
+        let outcome = run(Arc::clone(&handling), route, request).await;
+        outcome.unwrap_or_else(|problem| with_head(&handling, route, problem).into_response())
     };
     on(filter, handler).layer(from_fn_with_state(Guarded { context: Arc::clone(context), route }, guard))
 }
@@ -109,7 +117,13 @@ async fn run(context: Arc<Context>, route: &'static Route, request: Request<Body
         Call::Service => status::service(asked).await,
         Call::ActiveDc => active::active(asked).await,
         Call::Explain => explain::explain(asked).await,
-        Call::Reload => orders::reload(asked).await,
+        Call::Facts => files::facts(asked).await,
+        Call::Load => files::load(asked).await,
+        Call::History => history::history(asked).await,
+        Call::Events => events::events(asked).await,
+        Call::Reload => files::reload(asked).await,
+        Call::ClockAccept => switch::accept_clock(asked).await,
+        Call::DrainProgress => drain::progress(asked).await,
         Call::Switches => switch::standing(asked),
         Call::Switch
         | Call::SwitchByPost
@@ -137,6 +151,16 @@ async fn run(context: Arc<Context>, route: &'static Route, request: Request<Body
         Call::Observations => reports::batch(asked).await,
         Call::Demo => orders::demo(asked).await,
     }
+}
+
+/// What is wrong may depend on what is served here: whose word it is, and of which table.
+fn with_head(context: &Context, route: &Route, mut problem: Problem) -> Problem {
+    if route.role.is_some() {
+        for (name, value) in context.look().head() {
+            problem.fields.entry(name).or_insert(value);
+        }
+    }
+    problem
 }
 
 /// A body that does not arrive is the client's fault, and told so before the call's own time is over.

@@ -4,23 +4,26 @@
 //! say. Here it is only read, given to control, and answered.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header::IF_MATCH;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
+use super::drain::LAST_OLD_ANSWER;
 use super::orders::unanswered;
+use super::wait;
 use super::{Asked, Outcome, ambiguous, datacenters_named, service_named};
 use crate::api::access::Identity;
 use crate::api::context::View;
+use crate::api::guard::Arrived;
 use crate::api::input::{invalid, list};
 use crate::api::problem::{Answer, Kind, Problem, nearest};
 use crate::api::route::Call;
 use crate::api::view::{time, time_or_null};
 use crate::control::orders::{Forcing, Order, OrderRefused, Request, Rule, Sender, Subject, SwitchMode, Whom};
 use crate::control::{LatchName, NotOrdered, Ordered, Submission};
-use crate::limits::IDEMPOTENCY_KEY_LEN_MAX;
+use crate::limits::{IDEMPOTENCY_KEY_LEN_MAX, ORDER_EXPIRY_MAX_S};
 use crate::model::{DatacenterIx, Name};
 
 /// `GET /api/switch`.
@@ -32,6 +35,7 @@ pub(super) fn standing(asked: Asked) -> Outcome {
 
 /// Every call that orders.
 pub(super) async fn order(asked: Asked, call: Call) -> Outcome {
+    let patience = wait::patience(&asked)?;
     let view = asked.context.look();
     let order = read(&asked, &view, call)?;
     let is_dry_run = asked.fields.flag("dry_run")?;
@@ -43,19 +47,41 @@ pub(super) async fn order(asked: Asked, call: Call) -> Outcome {
         force: rules(&asked)?,
         expected_revision: expected(&asked)?,
     };
-    if request.expires_in.is_some_and(|time| time.is_zero()) {
-        return Err(invalid("expires_in", "must be longer than nothing"));
+    let bounds = Duration::from_nanos(1)..=Duration::from_secs(ORDER_EXPIRY_MAX_S);
+    if request.expires_in.is_some_and(|time| !bounds.contains(&time)) {
+        let days = ORDER_EXPIRY_MAX_S / 86_400;
+        return Err(invalid("expires_in", &format!("must be more than 0 and at most {days} d; leave it out for ever")));
     }
     let submission = Submission { request, is_dry_run, key: key(&asked)? };
-    let done = asked.context.control.order(submission).await.map_err(unanswered)?;
+    let kind = submission.request.order.kind();
+    let arrived = asked.head.extensions.get::<Arrived>().map_or_else(Instant::now, |arrived| arrived.0);
+    let done = asked.context.control.order_since(submission, arrived).await;
+    asked.context.orders.count(kind, is_dry_run, &done);
+    let done = done.map_err(unanswered)?;
     // The head is that of what serves now.
     let view = asked.context.look();
     let done = done.map_err(|why| refused(&view, why))?;
     let mut body = done_body(&view, &done, call);
+    // Who asks again waits for what he waited for before.
+    let asked_before = || asked.context.control.tallied().old_answers_until(done.answer.revision);
+    let until = if is_dry_run { None } else { done.old_answers_until.or_else(asked_before) };
     if let Some(datacenters) = datacenters(&asked, &view, call) {
         body.insert("datacenters".into(), datacenters.into());
     }
-    Ok(Answer(Value::Object(body)).into_response())
+    Ok(wait::answered(&asked.context, body, until, patience).await)
+}
+
+/// A person says that the wall clock is right.
+pub(super) async fn accept_clock(asked: Asked) -> Outcome {
+    of_all(&asked)?;
+    let reason = asked.fields.text("reason")?.unwrap_or_default();
+    let accepted = asked.context.control.accept_clock(sender(&asked)?, reason).await.map_err(unanswered)?;
+    let jumped_s = accepted.jumped.map(|(far, is_ahead)| {
+        let seconds = i64::try_from(far.as_secs()).unwrap_or(i64::MAX);
+        if is_ahead { seconds } else { -seconds }
+    });
+    let body = json!({ "changed": jumped_s.is_some(), "jumped_s": jumped_s, "due": accepted.due });
+    Ok(Answer(asked.context.look().with(body)).into_response())
 }
 
 fn sender(asked: &Asked) -> Result<Sender, Problem> {
@@ -101,14 +127,18 @@ fn expected(asked: &Asked) -> Result<Option<u64>, Problem> {
     }
 }
 
+/// Between an identity and its key; in neither of them.
+const SCOPE_END: char = '\t';
+
+/// The key, under the identity that sent it: keys of two senders are never the same.
 fn key(asked: &Asked) -> Result<Option<String>, Problem> {
     let Some(value) = asked.head.headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().map(str::trim).unwrap_or_default();
-    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_LEN_MAX {
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_LEN_MAX || key.contains(SCOPE_END) {
         let why = format!("must be 1 to {IDEMPOTENCY_KEY_LEN_MAX} visible characters");
         return Err(invalid("Idempotency-Key", &why));
     }
-    Ok(Some(key.to_owned()))
+    Ok(Some(format!("{}{SCOPE_END}{key}", asked.identity()?.id)))
 }
 
 /// What is ordered. The caller may act on every service concerned.
@@ -204,8 +234,14 @@ fn read(asked: &Asked, view: &View, call: Call) -> Result<Order, Problem> {
         | Call::Services
         | Call::Service
         | Call::ActiveDc
+        | Call::DrainProgress
         | Call::Explain
+        | Call::Facts
+        | Call::Load
+        | Call::History
+        | Call::Events
         | Call::Reload
+        | Call::ClockAccept
         | Call::Switches
         | Call::Health
         | Call::Observations
@@ -246,18 +282,6 @@ fn services(asked: &Asked, view: &View) -> Result<Option<BTreeSet<String>>, Prob
 fn for_some_only(identity: &Identity) -> Problem {
     let detail = format!("{} may act on some services only: name them in `services`", identity.id);
     Problem::new(Kind::Forbidden, detail)
-}
-
-/// For what concerns every service.
-fn of_all(asked: &Asked) -> Result<(), Problem> {
-    let identity = asked.identity()?;
-    match identity.services {
-        None => Ok(()),
-        Some(_) => {
-            let detail = format!("{} may act on some services only, and this is about all", identity.id);
-            Err(Problem::new(Kind::Forbidden, detail))
-        }
-    }
 }
 
 fn named(view: &View, name: &str) -> Result<Name, Problem> {
@@ -315,13 +339,13 @@ fn refused(view: &View, why: NotOrdered) -> Problem {
         None => problem,
     };
     let mut problem = match why {
-        NotOrdered::NotStored { is_late: true, .. } => {
-            Problem::new(Kind::StoreTimeout, format!("{detail}; nothing has changed, and nothing will"))
+        NotOrdered::NotStored { is_late: true, .. } => Problem::new(Kind::StoreTimeout, detail),
+        NotOrdered::NotStored { is_late: false, .. } => Problem::new(Kind::NotStored, detail),
+        NotOrdered::KeyReused(key) => {
+            let key = key.split_once(SCOPE_END).map_or(key.as_str(), |(_, key)| key);
+            let detail = NotOrdered::KeyReused(key.to_owned()).to_string();
+            Problem::new(Kind::InvalidValue, detail).with("field", "Idempotency-Key")
         }
-        NotOrdered::NotStored { is_late: false, .. } => {
-            Problem::new(Kind::NotStored, format!("{detail}; nothing has changed"))
-        }
-        NotOrdered::KeyReused(_) => Problem::new(Kind::InvalidValue, detail).with("field", "Idempotency-Key"),
         NotOrdered::Refused(refused) => match refused {
             OrderRefused::UnknownDatacenter { nearest, .. } => near(Problem::new(Kind::UnknownDc, detail), nearest),
             OrderRefused::AmbiguousDatacenter { name, candidates } => {
@@ -343,6 +367,7 @@ fn refused(view: &View, why: NotOrdered) -> Problem {
             OrderRefused::TooMany
             | OrderRefused::PartOfWhole { .. }
             | OrderRefused::NothingToUndo(_)
+            | OrderRefused::EndedByTime { .. }
             | OrderRefused::ChangedSince { .. }
             | OrderRefused::NotStanding(_) => Problem::new(Kind::Refused, detail),
             OrderRefused::Revision(_) => Problem::new(Kind::PreconditionFailed, detail),
@@ -374,6 +399,7 @@ fn done_body(view: &View, done: &Ordered, call: Call) -> Map<String, Value> {
         standing.map(|standing| standing.created)
     }));
     let (mut services, mut skipped) = (answer.services.clone(), answer.services_skipped.clone());
+    let undone = answer.undone.as_ref().map(|undone| json!({ "revision": undone.revision, "kind": undone.kind }));
     if call == Call::Failback {
         // Those whose clients come back, and those whose clients can not.
         let names = |latches: &[LatchName]| latches.iter().map(|one| one.service.to_string()).collect::<BTreeSet<_>>();
@@ -404,9 +430,13 @@ fn done_body(view: &View, done: &Ordered, call: Call) -> Map<String, Value> {
         "previous_dc": answer.previous_dc.as_deref().map(|id| view.short_of_id(id)),
         "previous_id": answer.previous_dc,
         "services": services,
+        "services_omitted": answer.services_omitted,
         "services_skipped": skipped,
+        "services_skipped_omitted": answer.services_skipped_omitted,
+        "undone": undone,
         "applied_at": applied_at,
         "last_old_answer_expires_at": done.old_answers_until.map_or(Value::Null, |at: SystemTime| time(at)),
+        "last_old_answer_note": done.old_answers_until.map(|_| LAST_OLD_ANSWER),
         "impact": answer.impact,
         "forced": answer.forced,
         "released": latches(&done.released),
@@ -417,4 +447,16 @@ fn done_body(view: &View, done: &Ordered, call: Call) -> Map<String, Value> {
         body.extend(fields);
     }
     body
+}
+
+/// For what concerns every service.
+pub(super) fn of_all(asked: &Asked) -> Result<(), Problem> {
+    let identity = asked.identity()?;
+    match identity.services {
+        None => Ok(()),
+        Some(_) => {
+            let detail = format!("{} may act on some services only, and this is about all", identity.id);
+            Err(Problem::new(Kind::Forbidden, detail))
+        }
+    }
 }

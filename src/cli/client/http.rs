@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::target::Target;
-use crate::limits::{CERTIFICATE_FILE_LEN_MAX, CLIENT_BODY_LEN_MAX, CLIENT_TIMEOUT_S};
+use crate::limits::{CERTIFICATE_FILE_LEN_MAX, CLIENT_BODY_LEN_MAX, CLIENT_REACH_S, CLIENT_TIMEOUT_S};
 
 /// What a server answered.
 #[derive(Clone, Debug)]
@@ -66,15 +66,35 @@ impl Tls {
     }
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Silence {
+    /// For a person.
+    pub(in crate::cli) why: String,
+    /// The request was sent, or may have been: perhaps it had its effect.
+    pub(in crate::cli) is_sent: bool,
+}
+
+impl Silence {
+    fn before(why: impl Into<String>) -> Silence {
+        Silence { why: why.into(), is_sent: false }
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) token: Option<&'a str>,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) body: Option<&'a Value>,
+    /// By which the server knows a repetition.
+    pub(super) key: Option<&'a str>,
+}
+
 /// Asks; the error says why there is no answer, and whether the request may have had its effect.
-pub(super) async fn ask(
-    target: &Target,
-    tls: &Tls,
-    token: Option<&str>,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Reply, String> {
+pub(super) async fn ask(target: &Target, tls: &Tls, ask: Ask<'_>) -> Result<Reply, Silence> {
+    let Ask { token, method, path, body, key } = ask;
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -83,6 +103,9 @@ pub(super) async fn ask(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
     let octets = match body {
         Some(body) => {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -90,25 +113,38 @@ pub(super) async fn ask(
         }
         None => Bytes::new(),
     };
-    let request = request.body(Full::new(octets)).map_err(|error| error.to_string())?;
+    let request = request.body(Full::new(octets)).map_err(|error| Silence::before(error.to_string()))?;
     let patience = Duration::from_secs(CLIENT_TIMEOUT_S);
     match tokio::time::timeout(patience, connect(target, tls, request)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(format!("no answer within {CLIENT_TIMEOUT_S} s; whether it had its effect is not known")),
+        Err(_) => {
+            let why = format!("no answer within {CLIENT_TIMEOUT_S} s; whether it had its effect is not known");
+            Err(Silence { why, is_sent: true })
+        }
     }
 }
 
-async fn connect(target: &Target, tls: &Tls, request: Request<Full<Bytes>>) -> Result<Reply, String> {
+/// Connecting takes this long at most: a network that swallows packets is told from a server that takes its time.
+const CONNECT: Duration = Duration::from_secs(CLIENT_REACH_S);
+
+async fn reached<T>(connecting: impl Future<Output = std::io::Result<T>>) -> Result<T, Silence> {
+    match tokio::time::timeout(CONNECT, connecting).await {
+        Ok(connected) => connected.map_err(|error| not_reached(&error.to_string())),
+        Err(_) => Err(not_reached(&format!("nothing within {CLIENT_REACH_S} s"))),
+    }
+}
+
+async fn connect(target: &Target, tls: &Tls, request: Request<Full<Bytes>>) -> Result<Reply, Silence> {
     match target {
-        Target::Unix(path) => {
-            exchange(UnixStream::connect(path).await.map_err(|error| not_reached(&error))?, request).await
-        }
+        Target::Unix(path) => exchange(reached(UnixStream::connect(path)).await?, request).await,
         Target::Tcp { host, port, is_tls } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| not_reached(&error))?;
+            let stream = reached(TcpStream::connect((host.as_str(), *port))).await?;
             match &tls.0 {
                 Some(connector) if *is_tls => {
-                    let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-                    let stream = connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+                    let name =
+                        ServerName::try_from(host.clone()).map_err(|error| Silence::before(error.to_string()))?;
+                    let stream = connector.connect(name, stream).await;
+                    let stream = stream.map_err(|error| Silence::before(format!("TLS: {error}")))?;
                     exchange(stream, request).await
                 }
                 Some(_) | None => exchange(stream, request).await,
@@ -117,18 +153,21 @@ async fn connect(target: &Target, tls: &Tls, request: Request<Full<Bytes>>) -> R
     }
 }
 
-fn not_reached(error: &std::io::Error) -> String {
-    format!("not reached: {error}; is the server running there, with its API?")
+fn not_reached(error: &str) -> Silence {
+    Silence::before(format!("not reached: {error}; is the server running there, with its API?"))
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, String>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, Silence>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| format!("no HTTP: {error}"))?;
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| Silence::before(format!("no HTTP: {error}")))?;
     let carrying = tokio::spawn(connection);
-    let cut = |error: &dyn std::fmt::Display| format!("cut off: {error}; whether it had its effect is not known");
+    let cut = |error: &dyn std::fmt::Display| Silence {
+        why: format!("cut off: {error}; whether it had its effect is not known"),
+        is_sent: true,
+    };
     let response = sender.send_request(request).await.map_err(|error| cut(&error))?;
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), CLIENT_BODY_LEN_MAX).collect().await.map_err(|error| cut(&error))?;

@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-pub(super) use http::Reply;
-use http::Tls;
+use http::{Ask, Tls};
+pub(super) use http::{Reply, Silence};
 use target::Target;
-pub(super) use target::segment;
+pub(super) use target::{query, segment};
 
 use super::show;
 
@@ -23,14 +23,8 @@ use super::show;
 #[derive(Clone, Debug, Args)]
 pub(super) struct ServerArgs {
     /// A server: http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH; the port is 8053 unless given. Repeat it
-    /// to ask several nodes, each by itself.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MERIDIAN_SERVER",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:8053"
-    )]
+    /// to ask several nodes, each by itself [default: http://127.0.0.1:8053].
+    #[arg(long, value_name = "URL", env = "MERIDIAN_SERVER", value_delimiter = ',')]
     server: Vec<String>,
     /// A file with the token to show. MERIDIAN_TOKEN may also hold the token itself (`mrd_…`).
     #[arg(long, value_name = "FILE", env = "MERIDIAN_TOKEN", hide_env_values = true)]
@@ -48,7 +42,15 @@ impl ServerArgs {
     pub(super) fn of(server: Vec<String>, token_file: Option<PathBuf>, ca: Option<PathBuf>) -> ServerArgs {
         ServerArgs { server, token_file, ca, output: Output::Text }
     }
+
+    /// Somebody has named a server.
+    pub(super) fn is_given(&self) -> bool {
+        !self.server.is_empty()
+    }
 }
+
+/// The server on this machine, as it listens unless it is told otherwise.
+const SERVER: &str = "http://127.0.0.1:8053";
 
 /// How a client command prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,7 +89,9 @@ pub(super) struct Client {
 impl Client {
     /// The error is wrong usage.
     pub(super) fn new(args: &ServerArgs) -> Result<Client, String> {
-        let targets = args.server.iter().map(|url| Target::parse(url)).collect::<Result<Vec<Target>, String>>()?;
+        let named = args.server.iter().map(String::as_str);
+        let own = Some(SERVER).filter(|_| args.server.is_empty());
+        let targets = named.chain(own).map(Target::parse).collect::<Result<Vec<Target>, String>>()?;
         let token = match &args.token_file {
             None => None,
             Some(inline) if inline.to_string_lossy().starts_with(TOKEN_PREFIX) => {
@@ -111,7 +115,7 @@ impl Client {
     /// How a command that is to be typed names the server; nothing for the default one.
     pub(super) fn flag(&self, server: usize) -> String {
         let url = self.targets[server].to_string();
-        if url == "http://127.0.0.1:8053" { String::new() } else { format!(" --server {url}") }
+        if url == SERVER { String::new() } else { format!(" --server {url}") }
     }
 
     /// The server's URL.
@@ -121,9 +125,22 @@ impl Client {
 
     /// Asks one server. The error says why there is no answer.
     pub(super) fn ask(&self, server: usize, method: &str, path: &str, body: Option<&Value>) -> Result<Reply, String> {
-        let target = &self.targets[server];
-        let asking = http::ask(target, &self.tls, self.token.as_deref(), method, path, body);
-        self.runtime.block_on(asking).map_err(|why| format!("{target}: {why}"))
+        self.ask_under(server, None, method, path, body).map_err(|silence| silence.why)
+    }
+
+    /// The same under an idempotency key.
+    pub(super) fn ask_under(
+        &self,
+        server: usize,
+        key: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Reply, Silence> {
+        let (target, token) = (&self.targets[server], self.token.as_deref());
+        let asking = http::ask(target, &self.tls, Ask { token, method, path, body, key });
+        let outcome = self.runtime.block_on(asking);
+        outcome.map_err(|Silence { why, is_sent }| Silence { why: format!("{target}: {why}"), is_sent })
     }
 }
 

@@ -80,6 +80,12 @@ pub(in crate::cli) fn segment(text: &str) -> String {
     })
 }
 
+/// The query of a path, percent-encoded.
+pub(in crate::cli) fn query(parameters: &[(&str, String)]) -> String {
+    let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", segment(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

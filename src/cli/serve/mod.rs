@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -36,9 +37,11 @@ use self::web::Web;
 use super::check::{FileArgs, ns_required};
 use super::greeting::Greeting;
 use super::show;
+use crate::api::Reread;
 use crate::config::{self, Listen};
-use crate::control::{self, Control, Load, Paths, Seams};
+use crate::control::{self, Control, Load, Loader, Paths, Seams};
 use crate::diag::Diagnostic;
+use crate::model::Settings;
 use crate::serve::{ClosedDoors, DoorsConfig, DotConfig};
 use crate::sys;
 
@@ -91,6 +94,20 @@ impl ServeArgs {
         }
         Ok((server, found))
     }
+
+    /// Reads everything again: the files, and of the configuration what may change while it serves.
+    fn loader(&self) -> Loader {
+        let files = self.files.clone();
+        Loader::new(move |paths, settings, ns_required| match files.server() {
+            Ok((server, mut found)) => {
+                let settings = Settings { orders: server.settings.orders, ..settings.clone() };
+                let load = control::load(paths, &settings, ns_required);
+                found.extend(load.found);
+                Load { found, ..load }
+            }
+            Err(found) => Load { base: None, has_geoip: false, tests: Vec::new(), found },
+        })
+    }
 }
 
 /// 0 after a clean stop, 1 when start-up is refused.
@@ -125,6 +142,8 @@ impl<E: std::error::Error> From<E> for Refused {
 const EDGE_THREADS: usize = 2;
 
 fn serve(args: &ServeArgs) -> Result<(), Refused> {
+    // Before there is much to free: what a reload leaves behind is the system's again.
+    sys::return_freed_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(EDGE_THREADS)
         .thread_name("edge")
@@ -152,11 +171,16 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
         keeper: memory.keeper(),
         journal: memory.journal(),
         restored: memory.restored(),
+        loader: args.loader(),
         origin,
+    };
+    let files: Reread = {
+        let (paths, settings, is_required) = (paths.clone(), server.settings.clone(), ns_required(&server));
+        Arc::new(move || control::load(&paths, &settings, is_required))
     };
     let control = Control::with(paths, server.settings.clone(), ns_required(&server), &base, seams);
     let handle = control.talk();
-    let web = Web::open(&server, &handle, &watching, runtime.handle())?;
+    let web = Web::open(&server, &handle, &watching, &memory, files, runtime.handle())?;
     watching.start(&handle)?;
     let subscription = control.subscription();
     let (alive, ended) = oneshot::channel();
@@ -209,6 +233,7 @@ fn doors_config(server: &config::Server) -> DoorsConfig {
     let mut doors = DoorsConfig::new(present.map(|listen| listen.addr).collect());
     doors.threads = server.threads.and_then(NonZeroUsize::new);
     doors.busy_poll = server.busy_poll;
+    doors.udp_response_len_max = server.settings.udp_response_len_max;
     doors.stream.connections_max = server.tcp.connections;
     doors.stream.connections_per_client_max = server.tcp.connections_per_client;
     doors.stream.idle = server.tcp.idle;

@@ -1,12 +1,15 @@
 //! What the process is told by the system: stop, reload, say what was counted.
 
+use std::thread;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::web::Web;
 use crate::cli::show;
 use crate::control::{Handle, Reloaded, Unanswered};
-use crate::serve::{Doors, DoorsCount, WorkerCount};
+use crate::serve::{Certificate, Doors, DoorsCount, WorkerCount};
 
 /// What the process listens for.
 pub(super) struct Signals {
@@ -39,15 +42,21 @@ impl Signals {
     /// `ended` resolves when the control thread is no more: what is served then stays as it is.
     pub(super) async fn watch(&mut self, control: &Handle, mut ended: oneshot::Receiver<()>, doors: &Doors, web: &Web) {
         let mut is_controlled = true;
+        // Each reload is a task of its own: a stop waits for none.
+        let mut reloads = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
-                    web.reload_certificate();
-                    reload(control, doors).await;
+                    for (certificate, whose) in [(web.certificate(), "the API"), (doors.certificate(), "DNS over TLS")] {
+                        // Files may hang, which a stop waits for neither.
+                        certificate.map(|certificate| thread::spawn(move || reload_certificate(&certificate, whose)));
+                    }
+                    reloads.spawn(reload(control.clone()));
                 }
+                Some(_) = reloads.join_next() => {}
                 _ = self.user.recv() => log_counters(doors),
                 _ = &mut ended, if is_controlled => {
                     is_controlled = false;
@@ -68,11 +77,14 @@ fn log_counters(doors: &Doors) {
     tracing::info!(count = ?tls, connections = tls_connections, "TLS");
 }
 
-async fn reload(control: &Handle, doors: &Doors) {
-    if let Err(error) = doors.reload_certificate() {
-        tracing::error!("the certificate of DNS over TLS is not reloaded, the old one goes on serving: {error}");
+/// Reads it from its files again; after an error the one before goes on serving.
+fn reload_certificate(certificate: &Certificate, whose: &str) {
+    if let Err(error) = certificate.reload() {
+        tracing::error!("the certificate of {whose} is not reloaded, the old one goes on serving: {error}");
     }
-    // Compiling may take seconds; signals that arrive meanwhile wait.
+}
+
+async fn reload(control: Handle) {
     let Reloaded { generation, is_new, found, took } = match control.reload().await {
         Ok(reloaded) => reloaded,
         Err(Unanswered::Ended) => return tracing::error!("not reloaded: {CONTROL_ENDED}"),

@@ -1,13 +1,17 @@
 //! The HTTP API of a server.
 
+use std::sync::Arc;
+
 use tokio::runtime;
 
 use super::Refused;
+use super::memory::Memory;
 use super::watching::Watching;
+use crate::api::Reread;
 use crate::cli::api_door::{ApiDoor, Behind};
 use crate::config;
 use crate::control::Handle;
-use crate::serve::Doors;
+use crate::serve::{Certificate, Doors};
 use crate::telemetry::Registry;
 
 /// The API, which says that it is not ready until doors are open.
@@ -22,13 +26,18 @@ impl Web {
         server: &config::Server,
         control: &Handle,
         watching: &Watching,
+        memory: &Memory,
+        files: Reread,
         runtime: &runtime::Handle,
     ) -> Result<Web, Refused> {
         let registry = Registry::new();
+        memory.meter(&registry);
         let behind = Behind {
             control: control.clone(),
             sightings: Some(watching.sightings()),
             demo: watching.stand_ins().cloned(),
+            audit: memory.audit(),
+            files: Some(files),
             registry: registry.clone(),
         };
         Ok(Web { door: ApiDoor::open(server, behind, runtime)?, registry })
@@ -45,11 +54,9 @@ impl Web {
         self.door.url()
     }
 
-    /// Reads the certificate again; after an error the one before goes on serving.
-    pub(super) fn reload_certificate(&self) {
-        if let Err(error) = self.door.reload_certificate() {
-            tracing::error!("the certificate of the API is not reloaded, the old one goes on serving: {error}");
-        }
+    /// The certificate, which can be read from its files again; `None` without TLS.
+    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.door.certificate()
     }
 
     /// Says that it is not ready, then closes; false when some requests were cut off.

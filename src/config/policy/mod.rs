@@ -15,6 +15,7 @@ pub(in crate::config) mod probes;
 mod regions;
 mod routes;
 mod services;
+mod sharing;
 mod tests_section;
 mod watching;
 
@@ -45,6 +46,7 @@ use crate::model::{CheckId, DatacenterId, Gazetteer, GroupId, Name, PolicySet, R
 use checks::Checks;
 use datacenters::Directory;
 use regions::Atlas;
+use sharing::Sharing;
 
 /// All policy files together, resolved; the policy tests in them; and everything that is wrong or odd.
 ///
@@ -186,7 +188,11 @@ fn resolve(
         return (PolicySet::default(), Vec::new());
     }
     let world = World { settings, directory, checks, atlas };
-    let resolved: Vec<Service> = services.iter().filter_map(|part| services::resolve(part, &world, report)).collect();
+    let mut sharing = Sharing::default();
+    let resolved: Vec<Service> = services
+        .iter()
+        .filter_map(|part| services::resolve(part, &world, report).map(|service| sharing.share(service)))
+        .collect();
     let resolved = follows::settle(&services, resolved, report);
     if report.errors() == 0 {
         watching::report(&resolved, &world.checks, &settings.health, report);

@@ -12,7 +12,7 @@ use crate::config::words::FailbackWord;
 use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::limits;
-use crate::model::{AllDown, EndpointIx, Failback, Method, Policy, Pool, RegionIx, Route, TierWord};
+use crate::model::{AllDown, Choices, EndpointIx, Failback, Method, Policy, Pool, RegionIx, Route, TierWord};
 
 /// What all routes of a service have in common.
 struct Service<'a> {
@@ -129,14 +129,8 @@ impl Service<'_> {
     }
 
     fn elsewhere(&self, tiers: Option<Pool>, fallback: Option<Pool>) -> Route {
-        Route {
-            region: None,
-            tiers,
-            fallback,
-            geofence: false,
-            all_down: self.all_down,
-            failback: self.failback(None, false),
-        }
+        let failback = self.failback(None, false);
+        Route::new(None, Choices { tiers, fallback, geofence: false, all_down: self.all_down, failback })
     }
 
     fn route(
@@ -207,14 +201,10 @@ impl Service<'_> {
             Some(word) => word.value.method().and_then(|method| self.everything(method, word.at, report)),
             None => fallback.cloned(),
         };
-        Some(Route {
-            region: Some(region?),
-            tiers: Some(tiers),
-            fallback,
-            geofence: fenced,
-            all_down: self.all_down(spec.all_down.as_ref(), report),
-            failback: self.failback(spec.failback.as_ref(), worded),
-        })
+        let region = region?;
+        let all_down = self.all_down(spec.all_down.as_ref(), report);
+        let failback = self.failback(spec.failback.as_ref(), worded);
+        Some(Route::new(Some(region), Choices { tiers: Some(tiers), fallback, geofence: fenced, all_down, failback }))
     }
 
     /// A pool of all endpoints but the sorry ones, as the word at `at` asks for.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::pools::Cast;
 use super::{ServicePart, World, routes};
 use crate::config::form::{At, Either};
+use crate::config::orders;
 use crate::config::report::Report;
 use crate::config::source::Span;
 use crate::config::spec::{ChecksSpec, EndpointSpec, HttpsSpec};
@@ -50,6 +51,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
         max_answers: spec.max_answers.as_ref().and_then(|n| u8::try_from(n.value.0).ok()).unwrap_or(1),
         home,
         https,
+        needs: orders::of_service(spec.orders.as_ref(), report),
         origin: report.sources.origin(part.name.at),
     };
     (part.clean && whole && health.is_some() && report.errors() == before).then_some(service)

@@ -14,6 +14,8 @@ impl Book {
     /// The facts of a table: those of `world` (health, latches, entry conditions, yielded preferences), and what the
     /// book says. `drained` are the orders out of which no old answer is left.
     ///
+    /// A preference that does not stand has not yielded, whatever `world` holds of it.
+    ///
     /// What no file names is passed over; [`super::misnamed`] says what that is, before the files are taken.
     pub fn facts(&self, policy: &PolicySet, world: &Facts, drained: &BTreeSet<u64>) -> Facts {
         let mut facts = Facts { revision: Revision(self.revision()), ..world.clone() };
@@ -28,7 +30,11 @@ impl Book {
         for standing in self.standing() {
             writing.add(standing, drained.contains(&standing.revision));
         }
-        writing.facts
+        let mut facts = writing.facts;
+        let prefers = facts.overrides.iter().filter(|order| matches!(order.kind, OverrideKind::Prefer { .. }));
+        let prefers: BTreeSet<Revision> = prefers.map(|order| order.revision).collect();
+        facts.yields.retain(|(revision, ..)| prefers.contains(revision));
+        facts
     }
 }
 

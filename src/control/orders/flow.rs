@@ -11,23 +11,65 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::book::{Applied, Book, Entry, Stamp, deed_kind};
+use super::book::{Applied, Book, Release, Stamp};
 use super::facts::release;
 use super::impact::{Impact, Sample, Samples, impact};
-use super::names::{Names, Resolved, active, resolve};
-use super::order::{Order, Request, Sender, Standing, Unit, What, Whom};
+use super::names::{Names, Resolved, resolve};
+use super::order::{Deed, Order, Request, Sender, Standing, Unit, What, Whom};
 use super::refused::OrderRefused;
-use super::rules::{Case, Judgement, Rule, judge};
+use super::rules::{Case, Judgement, judge, judge_target};
 use super::time;
-use crate::model::{DatacenterIx, Facts, Generation, OrderSettings, OverrideKind, PolicySet, Revision, ServiceIx};
+use crate::limits;
+use crate::model::{
+    DatacenterIx, EndpointIx, EntryState, Facts, Failback, Generation, Latch, OrderNeeds, OrderSettings, PolicySet,
+    RegionIx, Revision, ServiceIx,
+};
 use crate::steer::Floor;
 use crate::store;
 use crate::table::{RoutingTable, standings};
+
+/// A tier: of whom, for whom, and its position.
+pub type TierKey = (ServiceIx, Option<RegionIx>, u16);
+
+/// All latches, and all yielded preferences.
+pub type Moved = (Vec<Latch>, BTreeSet<(Revision, ServiceIx, EndpointIx)>);
+
+/// What else changes with an order: latches that end or begin, preferences that yield, and tiers that open or close.
+#[derive(Clone, Debug, Default)]
+pub struct Followed {
+    /// `None`: as they are.
+    pub moved: Option<Moved>,
+    /// The conditions of tiers that are judged anew.
+    pub entries: Vec<(TierKey, EntryState)>,
+}
+
+/// Says what follows from a state that an order would make: what is ordered out need not be waited for, and what was
+/// left may be where clients must go.
+pub trait Settling: std::fmt::Debug {
+    /// For these services, were these the facts. `release` is what ends by order; `is_frozen`: nothing moves by itself
+    /// afterwards. `None`: everything stays as it is.
+    fn settle(
+        &self,
+        facts: &Facts,
+        services: &BTreeSet<ServiceIx>,
+        release: Option<&Release>,
+        is_frozen: bool,
+    ) -> Option<Followed>;
+}
+
+/// Nothing follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsettled;
+
+impl Settling for Unsettled {
+    fn settle(&self, _: &Facts, _: &BTreeSet<ServiceIx>, _: Option<&Release>, _: bool) -> Option<Followed> {
+        None
+    }
+}
 
 /// What an order is judged on: everything of one moment.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +85,10 @@ pub struct Ground<'a> {
     pub drained: &'a BTreeSet<u64>,
     /// Preferences that have yielded although their target is up again: [`super::Holds::rearmed`].
     pub rearmed: &'a BTreeSet<u64>,
+    /// Who knows what follows.
+    pub settling: &'a dyn Settling,
+    /// While a freeze holds, the same facts without it: an order is judged by what is known, and not by what is held.
+    pub thawed: Option<&'a Facts>,
     /// By the wall clock.
     pub now: SystemTime,
     /// What orders need, and may not do.
@@ -86,37 +132,30 @@ pub fn validate(request: &Request, ground: &Ground<'_>) -> Result<Resolved, Orde
     if request.expected_revision.is_some_and(|expected| expected != ground.book.revision()) {
         return Err(OrderRefused::Revision(ground.book.revision()));
     }
+    if request.expires_in.is_some_and(|time| time > Duration::from_secs(limits::EXPIRES_IN_MAX_S)) {
+        let years = limits::EXPIRES_IN_MAX_S / (365 * 86_400);
+        return Err(OrderRefused::OutOfRange(format!("expires_in: at most {years} years; leave it out for ever")));
+    }
     let resolved = resolve(&request.order, ground.table, ground.book)?;
     let is_expiry = matches!(request.order, Order::Expire { .. });
-    if ground.settings.reason_required && request.reason.trim().is_empty() && !is_expiry {
+    let needs = needs(&resolved, ground);
+    if needs.reason && request.reason.trim().is_empty() && !is_expiry {
         return Err(OrderRefused::Missing("a reason"));
     }
-    if ground.settings.expiry_required && request.expires_in.is_none() && stands(&request.order) {
+    if needs.expiry && request.expires_in.is_none() && resolved.deed.stands() {
         return Err(OrderRefused::Missing("expires_in"));
     }
     Ok(resolved)
 }
 
-/// True when something stands because of it.
-fn stands(order: &Order) -> bool {
-    match order {
-        Order::Switch { .. }
-        | Order::Drain { .. }
-        | Order::Force { to: Some(_), .. }
-        | Order::Ttl { seconds: Some(_), .. }
-        | Order::Freeze
-        | Order::Gate { is_open: false, .. } => true,
-        Order::Weights { values } => values.iter().any(|(_, weight)| weight.is_some()),
-        Order::ClearSwitch { .. }
-        | Order::Undrain { .. }
-        | Order::Force { to: None, .. }
-        | Order::Failback { .. }
-        | Order::Ttl { seconds: None, .. }
-        | Order::Unfreeze
-        | Order::Gate { is_open: true, .. }
-        | Order::Undo { .. }
-        | Order::Expire { .. } => false,
-    }
+/// What an order must say: what the settings ask, and every service that it concerns.
+fn needs(resolved: &Resolved, ground: &Ground<'_>) -> OrderNeeds {
+    let services = &ground.table.base().policy().services;
+    let of_services = resolved.services.iter().map(|ix| services[ix.at()].needs);
+    of_services.fold(ground.settings.needs, |all, one| OrderNeeds {
+        reason: all.reason | one.reason,
+        expiry: all.expiry | one.expiry,
+    })
 }
 
 /// The state after the order, compiled. `revision` is the one that it gets, `generation` that of the table.
@@ -139,13 +178,23 @@ pub fn draft(
         rearmed: ground.rearmed.clone(),
         called: resolved.called.clone(),
     };
-    let applied = ground.book.apply(&resolved.deed, &stamp)?;
+    let mut applied = ground.book.apply(&resolved.deed, &stamp)?;
     let policy = ground.table.base().policy();
     let mut touched = touched(policy, ground.book, &applied.book);
-    let mut facts = applied.book.facts(policy, ground.world, ground.drained);
+    let world = match ground.thawed.filter(|_| !applied.book.is_frozen()) {
+        // What was held back moves now.
+        Some(thawed) => {
+            touched = (0..policy.services.len()).map(ServiceIx::from_at).collect();
+            thawed
+        }
+        None => ground.world,
+    };
+    let mut facts = applied.book.facts(policy, world, ground.drained);
     let mut ends_latches = false;
-    if let Some(ending) = &applied.release {
+    if let Some(ending) = &mut applied.release {
         let names = Names::of(policy);
+        ending.leave_out(&names, |ix, datacenter| is_up(policy, &facts, ix, datacenter));
+        applied.book.note_release(revision.0, ending);
         let datacenters = names.datacenter_ixs(&ending.datacenters);
         let is_up = |ix: ServiceIx, datacenter: DatacenterIx| is_up(policy, &facts, ix, datacenter);
         // A yielded preference leads to a data centre again that is up.
@@ -153,9 +202,9 @@ pub fn draft(
             .yields
             .iter()
             .copied()
-            .filter(|(_, ix, endpoint)| {
+            .filter(|(revision, ix, endpoint)| {
                 let datacenter = names.service(*ix).endpoint(*endpoint).datacenter;
-                datacenters.contains(&datacenter) && is_meant(&ending.whom, &names, *ix) && is_up(*ix, datacenter)
+                datacenters.contains(&datacenter) && ending.frees(&names, *revision, *ix) && is_up(*ix, datacenter)
             })
             .collect();
         let ups: BTreeSet<(ServiceIx, DatacenterIx)> = policy
@@ -166,6 +215,18 @@ pub fn draft(
             .flat_map(|ix| datacenters.iter().map(move |dc| (ix, *dc)))
             .filter(|(ix, dc)| is_up(*ix, *dc))
             .collect();
+        let held = facts.yields.iter().filter(|(revision, ix, endpoint)| {
+            let datacenter = names.service(*ix).endpoint(*endpoint).datacenter;
+            ending.held.contains(&revision.0) && datacenters.contains(&datacenter) && ending.concerns(&names, *ix)
+        });
+        let held: BTreeSet<Revision> = held.map(|(revision, ..)| *revision).collect();
+        applied.warnings.extend(held.into_iter().map(|revision| {
+            format!(
+                "the switch of revision {} is for more regions than are named: it leads nobody there again before you \
+                 fail back for all of its regions",
+                revision.0
+            )
+        }));
         ends_latches = !yields.is_empty();
         facts.yields.retain(|key| !yields.contains(key));
         ends_latches |= release(policy, &mut facts, ending, |ix, datacenter| ups.contains(&(ix, datacenter)));
@@ -173,16 +234,26 @@ pub fn draft(
             policy.services.iter().enumerate().filter(|(_, service)| {
                 service.endpoints.iter().any(|endpoint| datacenters.contains(&endpoint.datacenter))
             });
-        let there = there.map(|(at, _)| ServiceIx::from_at(at)).filter(|ix| is_meant(&ending.whom, &names, *ix));
+        let there = there.map(|(at, _)| ServiceIx::from_at(at)).filter(|ix| ending.concerns(&names, *ix));
         touched.extend(there);
+    }
+    if ends_latches {
+        // Nothing new stands; it is an order in force all the same.
+        applied.revision = applied.book.revision();
+    }
+    let is_frozen = applied.book.is_frozen();
+    if (applied.is_changed || ends_latches)
+        && let Some(followed) = ground.settling.settle(&facts, &touched, applied.release.as_ref(), is_frozen)
+    {
+        if let Some((latches, yields)) = followed.moved {
+            let world = Facts { latches, yields, ..world.clone() };
+            facts = applied.book.facts(policy, &world, ground.drained);
+        }
+        facts.entries.extend(followed.entries);
     }
     let table =
         (applied.is_changed || ends_latches).then(|| ground.table.recompile(Arc::new(facts), &touched, generation));
     Ok(Draft { applied, ends_latches, table, touched })
-}
-
-fn is_meant(whom: &Whom, names: &Names<'_>, ix: ServiceIx) -> bool {
-    whom.services.as_ref().is_none_or(|services| services.contains(&names.name(ix)))
 }
 
 fn is_up(policy: &PolicySet, facts: &Facts, ix: ServiceIx, datacenter: DatacenterIx) -> bool {
@@ -201,32 +272,81 @@ pub fn assess(
     ground: &Ground<'_>,
     samples: Samples<impl IntoIterator<Item = Sample>>,
 ) -> Assessment {
-    let Some(after) = &draft.table else {
-        let warnings = draft.applied.warnings.clone();
-        return Assessment { judgement: Judgement { warnings, ..Judgement::default() }, impact: Impact::default() };
+    let is_home = matches!(resolved.deed, Deed::ClearSwitch { home: Some(_), .. });
+    let after = match &draft.table {
+        Some(after) => after,
+        // Nothing has to change where home answers already; where it does not, this is no repetition.
+        None if is_home => ground.table,
+        None => {
+            let warnings = resolved.warnings.iter().chain(&draft.applied.warnings).cloned().collect();
+            return Assessment { judgement: Judgement { warnings, ..Judgement::default() }, impact: Impact::default() };
+        }
     };
     let case = Case {
         request,
         resolved,
         before: ground.table,
         after,
+        live: ground.thawed.map(|thawed| &thawed.health),
         book: ground.book,
         touched: &draft.touched,
+        revision: Revision(draft.applied.revision),
         now: ground.now,
         settings: ground.settings,
     };
-    let mut judgement = judge(&case);
+    let mut judgement = if draft.table.is_some() { judge(&case) } else { judge_target(&case) };
     let mut impact = impact(ground.table, after, &draft.touched, samples);
     impact.refused_by.clone_from(&judgement.refusals);
-    judgement.warnings.extend(draft.applied.warnings.iter().cloned());
+    judgement.warnings.extend(resolved.warnings.iter().chain(&draft.applied.warnings).cloned());
+    judgement.warnings.extend(comes_back(request, resolved, draft, ground));
     judgement.warnings.extend(impact.capacity.iter().cloned());
     Assessment { judgement, impact }
+}
+
+/// Whose clients go back by themselves when a switch has ended: where policy says `failback: auto`, or says nothing.
+fn comes_back(request: &Request, resolved: &Resolved, draft: &Draft, ground: &Ground<'_>) -> Option<String> {
+    let names = Names::of(ground.table.base().policy());
+    let (revision, when) = match &resolved.deed {
+        Deed::Switch { .. } => (draft.applied.revision, request.expires_in.map(|_| "when its time is over")?),
+        Deed::Expire { revision } => (*revision, "now that its time is over"),
+        Deed::ClearSwitch { .. }
+        | Deed::Drain { .. }
+        | Deed::Undrain { .. }
+        | Deed::Force { .. }
+        | Deed::Failback { .. }
+        | Deed::Weights { .. }
+        | Deed::Ttl { .. }
+        | Deed::Freeze
+        | Deed::Unfreeze
+        | Deed::Gate { .. }
+        | Deed::Undo { .. } => return None,
+    };
+    let (left, whom) = draft.applied.book.get(revision)?.what.leaves()?;
+    let mut regions: BTreeSet<String> = BTreeSet::new();
+    for service in &names.policy.services {
+        let name = service.name.to_string();
+        if left.by(&name).is_empty() || !whom.services.as_ref().is_none_or(|services| services.contains(&name)) {
+            continue;
+        }
+        let auto = service.policy.all_routes().filter(|route| route.failback == Failback::Auto);
+        let auto = auto.map(|route| names.region(route.region)).filter(|region| whom.covers(&name, region));
+        regions.extend(auto);
+    }
+    let shown: Vec<&str> = regions.iter().take(limits::WARNING_NAMES_MAX).map(String::as_str).collect();
+    let more = regions.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!regions.is_empty()).then(|| {
+        format!(
+            "{when}, policy brings clients of {}{more} back by itself to what the switch left: their failback is auto",
+            shown.join(", ")
+        )
+    })
 }
 
 /// Judged again when the order comes back from the journal; cheaper than [`assess`] by the impact.
 pub fn judge_again(request: &Request, resolved: &Resolved, draft: &Draft, ground: &Ground<'_>) -> Judgement {
     let nothing: [Sample; 0] = [];
-    assess(request, resolved, draft, ground, Samples { queries: nothing, span: std::time::Duration::ZERO }).judgement
+    assess(request, resolved, draft, ground, Samples { queries: nothing, span: Duration::ZERO }).judgement
 }
 
 /// Services that are told apart by what stands before and after.
@@ -279,107 +399,6 @@ fn services_of(names: &Names<'_>, unit: &Unit) -> Vec<ServiceIx> {
     }
 }
 
-/// What an order is answered with, as far as it is known before it takes effect: what a repetition with the same
-/// idempotency key is answered with, too. Whoever publishes adds generation, node and times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Its revision, or the first one of what stood already.
-    pub revision: u64,
-    /// False: it stood already.
-    pub changed: bool,
-    /// Ids of the data centre that is active for all services concerned, if they agree, after it.
-    pub active_dc: Option<String>,
-    /// And before it.
-    pub previous_dc: Option<String>,
-    /// Services that it concerns.
-    pub services: Vec<String>,
-    /// Services that it leaves on policy.
-    pub services_skipped: Vec<String>,
-    /// Rules that were overridden.
-    pub forced: BTreeSet<Rule>,
-    /// What changes for clients.
-    pub impact: Impact,
-    /// What its sender should know.
-    pub warnings: Vec<String>,
-}
-
-/// What to answer.
-pub fn answer(resolved: &Resolved, draft: &Draft, assessment: &Assessment, ground: &Ground<'_>) -> Answer {
-    let names = Names::of(ground.table.base().policy());
-    let concerned = match resolved.services.is_empty() {
-        true => &draft.touched,
-        false => &resolved.services,
-    };
-    let agreed = |table: &RoutingTable| {
-        let active: BTreeSet<Option<DatacenterIx>> = concerned.iter().map(|ix| active(table, *ix)).collect();
-        match active.len() {
-            1 => active.first().copied().flatten().map(|ix| names.id(ix)),
-            _ => None,
-        }
-    };
-    Answer {
-        revision: draft.applied.revision,
-        changed: draft.is_changed(),
-        active_dc: agreed(draft.table.as_ref().unwrap_or(ground.table)),
-        previous_dc: agreed(ground.table),
-        services: concerned.iter().map(|ix| names.name(*ix)).collect(),
-        services_skipped: resolved.skipped.iter().map(|ix| names.name(*ix)).collect(),
-        forced: assessment.judgement.overridden.clone(),
-        impact: assessment.impact.clone(),
-        warnings: assessment.judgement.warnings.clone(),
-    }
-}
-
-/// The journal's line: what was said, by whom, what it came to, and what it sets and clears among the standing orders.
-pub fn journal(
-    request: &Request,
-    resolved: &Resolved,
-    draft: &Draft,
-    judgement: &Judgement,
-    ground: &Ground<'_>,
-    idempotency: Option<store::Idempotency>,
-) -> store::Order {
-    let changes = draft.applied.book.entries_since(ground.book);
-    store::Order {
-        revision: Revision(draft.applied.book.revision()),
-        generation: ground.table.generation(),
-        kind: deed_kind(&resolved.deed).to_owned(),
-        actor: request.sender.actor.clone(),
-        reason: request.reason.clone(),
-        body: json!({
-            "said": request.order,
-            "did": resolved.deed,
-            "by": request.sender,
-            "expires_in_s": request.expires_in.map(|time| time.as_secs()),
-            "overridden": judgement.overridden,
-        }),
-        changes: changes.into_iter().map(|(key, value): Entry| store::Change { key, value }).collect(),
-        idempotency,
-    }
-}
-
-/// The entry of the audit log for an order that was refused: as visible as a deed.
-pub fn note_refusal(request: &Request, refused: &OrderRefused, ground: &Ground<'_>) -> store::Note {
-    let rules: Vec<&str> = match refused {
-        OrderRefused::Rules { refusals } => refusals.iter().map(|refusal| refusal.rule.as_str()).collect(),
-        _ => Vec::new(),
-    };
-    store::Note {
-        kind: "refused".into(),
-        revision: Revision(ground.book.revision()),
-        generation: ground.table.generation(),
-        actor: request.sender.actor.clone(),
-        reason: request.reason.clone(),
-        body: json!({
-            "said": request.order,
-            "by": request.sender,
-            "why": refused.to_string(),
-            "rules": rules,
-            "force": request.force,
-        }),
-    }
-}
-
 /// The book that the store restored, and what in it could not be read.
 pub fn restore(restored: &store::Restored) -> (Book, Vec<String>) {
     let entries = restored
@@ -412,35 +431,4 @@ pub fn overdue(standing: &Standing, judgement: &Judgement) -> String {
         standing.revision,
         why.join("; ")
     )
-}
-
-/// While a freeze holds nothing moves by itself: the facts that are no orders stay what they were when it began.
-/// Orders go on, over what is held.
-#[derive(Clone, Debug)]
-pub struct Frozen {
-    held: Facts,
-}
-
-impl Frozen {
-    /// Holds the world as it is.
-    pub fn hold(world: &Facts) -> Frozen {
-        Frozen { held: world.clone() }
-    }
-
-    /// The world as routing sees it while the freeze holds: health, entry conditions and yielded preferences as they
-    /// were, as far as what had yielded still stands. Latches are those of `live`: whoever keeps them settles none
-    /// while a freeze holds, and ends them by order alone.
-    pub fn world(&self, live: &Facts) -> Facts {
-        let stands = |revision: &Revision| {
-            live.overrides
-                .iter()
-                .any(|order| order.revision == *revision && matches!(order.kind, OverrideKind::Prefer { .. }))
-        };
-        Facts {
-            health: self.held.health.clone(),
-            entries: self.held.entries.clone(),
-            yields: self.held.yields.iter().filter(|(revision, ..)| stands(revision)).copied().collect(),
-            ..live.clone()
-        }
-    }
 }

@@ -3,8 +3,11 @@
 //! ```text
 //!            down                    for the hold                      up, and the policy brings clients back
 //!  (nothing) ────▶ Dip{since, …} ──────────────▶ Yielded{up_since, …} ─────────────────────────▶ (nothing)
-//!            ◀──── up                                  └─ failback or another order ─▶ (nothing)
+//!            ◀──── up  (unknown: as before)              └─ failback or another order ─▶ (nothing)
 //! ```
+//!
+//! A target that is up again is seen to be only after `rise` results of its checks, so for so much longer than the hold
+//! nothing is decided: a dip that was shorter moves nobody, though its end was seen after the hold.
 //!
 //! Told endpoint by endpoint, because a target may be several data centres, and a service's endpoint may be down where
 //! others are up. A dip is counted from when it is seen while the preference stands. Who has yielded does so until a
@@ -20,8 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Release;
 use super::names::Names;
+use super::order::ELSEWHERE;
 use crate::model::{
-    DatacenterIx, EndpointIx, Facts, Failback, Moment, OverrideKind, PolicySet, Revision, ServiceIx, State,
+    DatacenterIx, Endpoint, EndpointIx, Facts, Failback, Moment, OverrideKind, PolicySet, Revision, ServiceIx, State,
 };
 use crate::steer::{Floor, Standing};
 
@@ -85,11 +89,13 @@ impl Holds {
         self.next
     }
 
-    /// Looks at the targets of all preferences in `facts`. Services whose answers may be others now are returned.
+    /// Looks at the targets of all preferences in `facts`: of the services in `touched`, of which something may be
+    /// another, and of those that are away from their target. Services whose answers may be others now are returned.
     pub fn settle(
         &mut self,
         policy: &PolicySet,
         facts: &Facts,
+        touched: &BTreeSet<ServiceIx>,
         standings: impl Fn(ServiceIx) -> Vec<Standing>,
         hold: Duration,
         now: Moment,
@@ -98,15 +104,18 @@ impl Holds {
         let mut changed = BTreeSet::new();
         self.next = None;
         let mut known: BTreeMap<ServiceIx, Vec<Standing>> = BTreeMap::new();
+        let looked_at: BTreeSet<ServiceIx> =
+            self.phases.keys().map(|(_, service, _)| *service).chain(touched.iter().copied()).collect();
         for order in &facts.overrides {
             let OverrideKind::Prefer { to, .. } = &order.kind else { continue };
-            for (at, service) in policy.services.iter().enumerate() {
-                let ix = ServiceIx::from_at(at);
+            for &ix in &looked_at {
+                let service = &policy.services[ix.at()];
                 if order.scope.services.as_ref().is_some_and(|services| !services.contains(&ix)) {
                     continue;
                 }
                 let there = service.endpoints().filter(|(_, endpoint)| to.contains(&endpoint.datacenter));
-                for (endpoint, _) in there {
+                for (endpoint, target) in there {
+                    let hold = hold + rising(policy, target);
                     let key = (order.revision, ix, endpoint);
                     let standing = &known.entry(ix).or_insert_with(|| standings(ix))[endpoint.at()];
                     let wait = failback(policy, ix, |region| facts.applies(order, ix, region));
@@ -137,21 +146,37 @@ impl Holds {
         let names = Names::of(policy);
         let datacenters = names.datacenter_ixs(&release.datacenters);
         let before = self.phases.len();
-        self.phases.retain(|(_, service, endpoint), phase| {
+        self.phases.retain(|(revision, service, endpoint), phase| {
             let of = names.service(*service);
             let datacenter = of.endpoint(*endpoint).datacenter;
-            let is_meant = datacenters.contains(&datacenter)
-                && release.whom.services.as_ref().is_none_or(|services| services.contains(&names.name(*service)));
+            let is_meant = datacenters.contains(&datacenter) && release.frees(&names, *revision, *service);
             !(is_meant && matches!(phase, Phase::Yielded { .. }) && is_up(*service, datacenter))
         });
         self.phases.len() != before
     }
 
-    /// Preferences that have yielded somewhere although what they lead to there is up again: ordered anew, they lead
-    /// there again.
+    /// What an order ended that was given after these were stored.
+    pub fn end(&mut self, policy: &PolicySet, release: &Release) {
+        let names = Names::of(policy);
+        self.phases.retain(|(revision, service, endpoint), _| {
+            let datacenter = names.id(names.service(*service).endpoint(*endpoint).datacenter);
+            !(release.frees(&names, *revision, *service)
+                && release.ended(&names.name(*service), ELSEWHERE, &datacenter))
+        });
+    }
+
+    /// Preferences that have yielded although all that they lead to is up again: ordered anew, they lead there again. One
+    /// that has yielded to what is still down somewhere is what it was: failback leads to what is up of it.
     pub fn rearmed(&self) -> BTreeSet<u64> {
-        let back = self.phases.iter().filter(|(_, phase)| matches!(phase, Phase::Yielded { up_since: Some(_) }));
-        back.map(|((revision, ..), _)| revision.0).collect()
+        let (mut up, mut away) = (BTreeSet::new(), BTreeSet::new());
+        for ((revision, ..), phase) in &self.phases {
+            match phase {
+                Phase::Yielded { up_since: Some(_) } => drop(up.insert(revision.0)),
+                Phase::Yielded { up_since: None } => drop(away.insert(revision.0)),
+                Phase::Dip { .. } => {}
+            }
+        }
+        &up - &away
     }
 
     /// Goes over to other files: by name.
@@ -164,6 +189,13 @@ impl Holds {
         };
         self.phases = std::mem::take(&mut self.phases).into_iter().filter_map(one).collect();
     }
+}
+
+/// How long it takes at most to see that an endpoint is up again: the longest of its checks, or of those that it follows.
+fn rising(policy: &PolicySet, endpoint: &Endpoint) -> Duration {
+    let watched = endpoint.follows.map_or(endpoint, |(ix, of)| policy.services[ix.at()].endpoint(of));
+    let checks = watched.health.checks().into_iter().map(|check| &policy.checks[usize::from(check.0)].spec);
+    checks.map(|spec| spec.interval.saturating_mul(spec.rise.into())).max().unwrap_or_default()
 }
 
 /// How long the policy waits before clients come back by themselves: the longest of its routes; `None`: for a person.
@@ -198,6 +230,10 @@ fn step(
             true => (Some(Phase::Yielded { up_since: None }), None),
             false => (Some(Phase::Dip { since }), Some(since + hold)),
         },
+        // What is not known ends no dip, and no dip ends in it.
+        Some(Phase::Dip { since }) if standing.bar.is_none() && standing.state() == State::Unknown => {
+            (Some(Phase::Dip { since }), None)
+        }
         Some(Phase::Dip { .. }) => (None, None),
         Some(Phase::Yielded { .. }) if !is_up => (Some(Phase::Yielded { up_since: None }), None),
         Some(Phase::Yielded { up_since }) => {

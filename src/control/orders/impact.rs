@@ -31,6 +31,8 @@ pub struct Sample {
     pub client: IpAddr,
     /// The type asked for.
     pub rtype: u16,
+    /// For how many queries it stands.
+    pub weight: u32,
 }
 
 /// Queries of the recent past, and since when they were taken.
@@ -60,7 +62,7 @@ pub struct Change {
 pub struct QueryShare {
     /// In parts of a million.
     pub moved_ppm: u64,
-    /// How many queries were looked at.
+    /// How many queries were looked at. Each stands for as many as came between it and the one before.
     pub sampled: u64,
     /// Over how long.
     pub span_s: u64,
@@ -211,15 +213,20 @@ fn queries(
     moved_of: &BTreeMap<(ServiceIx, u16), u64>,
     samples: Samples<impl IntoIterator<Item = Sample>>,
 ) -> Option<QueryShare> {
-    let (mut moved, mut sampled) = (0_u64, 0_u64);
+    let (mut moved, mut all, mut sampled) = (0_u128, 0_u128, 0_u64);
+    let moving: BTreeSet<ServiceIx> = moved_of.keys().map(|(service, _)| *service).collect();
     let count = table.base().policy().services.len();
     // A sample may be older than the files.
     for sample in samples.queries.into_iter().filter(|sample| sample.service.at() < count) {
-        let outcome = table.service(sample.service).locate(sample.client).outcome;
-        moved += moved_of.get(&(sample.service, outcome)).copied().unwrap_or(0);
+        if moving.contains(&sample.service) {
+            let outcome = table.service(sample.service).locate(sample.client).outcome;
+            let part = moved_of.get(&(sample.service, outcome)).copied().unwrap_or(0);
+            moved += u128::from(part) * u128::from(sample.weight);
+        }
+        all += u128::from(sample.weight);
         sampled += 1;
     }
-    let moved_ppm = moved.checked_div(sampled)?;
+    let moved_ppm = u64::try_from(moved.checked_div(all)?).unwrap_or(MILLION);
     Some(QueryShare { moved_ppm, sampled, span_s: samples.span.as_secs() })
 }
 

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
+use super::left::left;
 use super::order::{Deed, ELSEWHERE, Left, Order, Subject, SwitchMode, Unit, What, Whom};
 use super::refused::OrderRefused;
 use crate::limits;
 use crate::model::{
-    DatacenterIx, EndpointIx, Facts, Name, NamedDatacenters, PolicySet, RegionIx, Service, ServiceIx, Ttl, Weight,
+    DatacenterIx, EndpointIx, Name, NamedDatacenters, PolicySet, RegionIx, Service, ServiceIx, Ttl, Weight,
     resolve_datacenter,
 };
-use crate::steer::{self, Plan};
-use crate::table::{RoutingTable, standings};
+use crate::table::RoutingTable;
 
 /// An order whose names are resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Resolved {
     pub is_named: bool,
     /// What names meant, for whoever reloads the files later.
     pub called: BTreeMap<String, BTreeSet<String>>,
+    /// What its sender should know.
+    pub warnings: Vec<String>,
 }
 
 /// Resolves every name. `table` is the one that answers now: what a switch leaves is read from it.
@@ -42,86 +44,6 @@ pub fn resolve(order: &Order, table: &RoutingTable, book: &Book) -> Result<Resol
     let mut resolved = names.order(order, table, book)?;
     resolved.called = names.called;
     Ok(resolved)
-}
-
-/// What becomes of standing orders when these files are read in place of those: one sentence for each name that a
-/// standing order uses and that means nothing any more, or something else.
-pub fn misnamed(book: &Book, policy: &PolicySet) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut names = Names { policy, called: BTreeMap::new() };
-    for standing in book.standing() {
-        let mut say = |what: String| {
-            let (kind, revision, actor) = (standing.what.as_str(), standing.revision, &standing.by.actor);
-            found.push(format!("the {kind} of revision {revision}, by {actor}, {what}"));
-        };
-        for (name, meant) in &standing.called {
-            match names.datacenters(name) {
-                Ok(now) if now == *meant => {}
-                Ok(now) => say(format!(
-                    "says {name:?} and means {}, which would now be {}",
-                    super::book::list(meant),
-                    super::book::list(&now)
-                )),
-                Err(error) => say(format!("says {name:?}: {error}")),
-            }
-        }
-        let (datacenters, services, regions, endpoints) = named_in(&standing.what);
-        for id in datacenters {
-            if names.datacenter_ix(&id).is_none() {
-                say(format!("names the data centre {id}, which is gone"));
-            }
-        }
-        for name in services {
-            if names.service_ix(&name).is_none() {
-                say(format!("names the service {name}, which is gone"));
-            }
-        }
-        for id in regions.into_iter().filter(|id| id != ELSEWHERE) {
-            if names.region_ix(&id).is_none() {
-                say(format!("names the region {id}, which is gone"));
-            }
-        }
-        for (service, id) in endpoints {
-            if names.endpoint_ix(&service, &id).is_none() {
-                say(format!("names the endpoint {id} of {service}, which is gone"));
-            }
-        }
-    }
-    found
-}
-
-type NamedIn = (BTreeSet<String>, BTreeSet<String>, BTreeSet<String>, BTreeSet<(String, String)>);
-
-/// Data centres, services, regions and endpoints that a standing order names. What it left is not among them: that a
-/// data centre is gone is no reason to keep it.
-fn named_in(what: &What) -> NamedIn {
-    let (mut datacenters, mut services, mut regions, mut endpoints) = NamedIn::default();
-    let mut add_whom = |whom: &Whom| {
-        services.extend(whom.services.iter().flatten().cloned());
-        regions.extend(whom.regions.iter().flatten().cloned());
-    };
-    let mut units: Vec<&Unit> = Vec::new();
-    match what {
-        What::Switch { to, whom, from, .. } => {
-            datacenters.extend(to.iter().chain(from.iter().flatten()).cloned());
-            add_whom(whom);
-        }
-        What::Behind { whom, .. } => add_whom(whom),
-        What::Ttl { whom, datacenters: there, .. } => {
-            datacenters.extend(there.iter().flatten().cloned());
-            add_whom(whom);
-        }
-        What::Out { units: of } | What::Force { units: of, .. } => units.extend(of),
-        What::Weights { values } => units.extend(values.iter().map(|(unit, _)| unit)),
-        What::Freeze | What::Gate { .. } => {}
-    }
-    for unit in units {
-        match unit {
-            Unit::Datacenter(id) => drop(datacenters.insert(id.clone())),
-            Unit::Endpoint(service, id) => drop(endpoints.insert((service.clone(), id.clone()))),
-        }
-    }
-    (datacenters, services, regions, endpoints)
 }
 
 /// From names to indices and ids, in one set of files.
@@ -180,7 +102,7 @@ impl<'a> Names<'a> {
     }
 
     /// Ids of the data centres that somebody means.
-    fn datacenters(&mut self, name: &str) -> Result<BTreeSet<String>, OrderRefused> {
+    pub(super) fn datacenters(&mut self, name: &str) -> Result<BTreeSet<String>, OrderRefused> {
         let ids = match resolve_datacenter(&self.policy.datacenters, &self.policy.groups, name) {
             NamedDatacenters::One(one) => BTreeSet::from([self.id(one)]),
             NamedDatacenters::Group(group) => {
@@ -320,7 +242,7 @@ impl<'a> Names<'a> {
 
     fn order(&mut self, order: &Order, table: &RoutingTable, book: &Book) -> Result<Resolved, OrderRefused> {
         let mut is_named = false;
-        let mut skipped = Vec::new();
+        let (mut skipped, mut warnings) = (Vec::new(), Vec::new());
         let (deed, services) = match order {
             Order::Switch { to: name, mode, whom, from } => {
                 let to = self.all_datacenters(std::slice::from_ref(name))?;
@@ -336,16 +258,23 @@ impl<'a> Names<'a> {
                 }
                 skipped = meant.difference(&services).copied().collect();
                 match self.home(&to, &services).filter(|_| *mode == SwitchMode::Prefer && from.is_none()) {
-                    Some(home) => (Deed::ClearSwitch { whom, home: Some(home) }, services),
+                    Some(home) => {
+                        let skipped = skipped.iter().map(|ix| self.name(*ix)).collect();
+                        (Deed::ClearSwitch { whom, home: Some(home), skipped }, services)
+                    }
                     None => {
-                        let left = left(self, table, book, &to, &services);
+                        let left = match &from {
+                            // Nobody else moves.
+                            Some(from) => Left { common: from.difference(&to).cloned().collect(), ..Left::default() },
+                            None => left(self, table, book, (&to, &whom), &services),
+                        };
                         (Deed::Switch { to, mode: *mode, whom, from, left }, services)
                     }
                 }
             }
             Order::ClearSwitch { whom } => {
                 let (whom, services) = self.whom(whom)?;
-                (Deed::ClearSwitch { whom, home: None }, services)
+                (Deed::ClearSwitch { whom, home: None, skipped: BTreeSet::new() }, services)
             }
             Order::Drain { subject } => {
                 let (units, services) = self.units(subject)?;
@@ -354,6 +283,7 @@ impl<'a> Names<'a> {
             Order::Undrain { subject } => {
                 let (units, services) = self.units(subject)?;
                 self.must_be_whole(&units, book)?;
+                warnings.extend(self.still_out(&units, book));
                 (Deed::Undrain { units }, services)
             }
             Order::Force { subject, to } => {
@@ -384,12 +314,12 @@ impl<'a> Names<'a> {
             Order::Unfreeze => (Deed::Unfreeze, self.all_services()),
             Order::Gate { is_open, role } => (Deed::Gate { is_open: *is_open, role: role.clone() }, BTreeSet::new()),
             Order::Undo { revision } => {
-                let revision = revision.or_else(|| book.last_past()).ok_or(OrderRefused::NothingToUndo(0))?;
+                let revision = revision.map_or_else(|| book.last_to_undo(), Ok)?;
                 (Deed::Undo { revision }, self.all_services())
             }
             Order::Expire { revision } => (Deed::Expire { revision: *revision }, self.all_services()),
         };
-        Ok(Resolved { deed, services, skipped, is_named, called: BTreeMap::new() })
+        Ok(Resolved { deed, services, skipped, is_named, called: BTreeMap::new(), warnings })
     }
 
     fn weights(&mut self, values: &[(Subject, Option<u32>)]) -> Result<(Deed, BTreeSet<ServiceIx>), OrderRefused> {
@@ -422,92 +352,53 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
+    /// Endpoints that stay out when their data centre is let in again: they were drained by themselves.
+    fn still_out(&self, units: &BTreeSet<Unit>, book: &Book) -> Option<String> {
+        let whole: BTreeSet<DatacenterIx> = units
+            .iter()
+            .filter_map(|unit| match unit {
+                Unit::Datacenter(id) => self.datacenter_ix(id),
+                Unit::Endpoint(..) => None,
+            })
+            .collect();
+        let outs = book.standing().filter_map(|standing| match &standing.what {
+            What::Out { units } => Some((standing.revision, units)),
+            What::Switch { .. }
+            | What::Behind { .. }
+            | What::Force { .. }
+            | What::Weights { .. }
+            | What::Ttl { .. }
+            | What::Freeze
+            | What::Gate { .. } => None,
+        });
+        let is_there = |unit: &&Unit| match unit {
+            Unit::Datacenter(_) => false,
+            Unit::Endpoint(service, id) => self
+                .endpoint_ix(service, id)
+                .is_some_and(|(ix, endpoint)| whole.contains(&self.service(ix).endpoint(endpoint).datacenter)),
+        };
+        let (mut shown, mut count) = (Vec::new(), 0_usize);
+        for (revision, theirs) in outs {
+            for unit in theirs.iter().filter(is_there).filter(|unit| !units.contains(unit)) {
+                count += 1;
+                if shown.len() < limits::WARNING_NAMES_MAX {
+                    shown.push(format!("{unit} (revision {revision})"));
+                }
+            }
+        }
+        let more = count - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (count > 0).then(|| {
+            format!("drained by themselves, and still out: {}{more}; undrain them for their services", shown.join(", "))
+        })
+    }
+
     /// The target, when it is the one home of all services concerned.
     fn home(&self, to: &BTreeSet<String>, services: &BTreeSet<ServiceIx>) -> Option<String> {
         let only = to.first().filter(|_| to.len() == 1)?;
         let ix = self.datacenter_ix(only)?;
         services.iter().all(|service| self.service(*service).home == Some(ix)).then(|| only.clone())
     }
-}
-
-/// What clients of the services concerned leave by a switch: the data centre that is active now, the one that policy
-/// would have active were everything well, and what an earlier switch had left.
-fn left(
-    names: &Names<'_>,
-    table: &RoutingTable,
-    book: &Book,
-    to: &BTreeSet<String>,
-    services: &BTreeSet<ServiceIx>,
-) -> Left {
-    let well = Facts::all_up();
-    let mut by: BTreeMap<BTreeSet<String>, BTreeSet<ServiceIx>> = BTreeMap::new();
-    for &ix in services {
-        let mut left: BTreeSet<String> = BTreeSet::new();
-        left.extend(active(table, ix).map(|dc| names.id(dc)));
-        left.extend(policys_choice(names.policy, ix, &well).map(|dc| names.id(dc)));
-        let name = names.name(ix);
-        for standing in book.standing() {
-            match &standing.what {
-                What::Switch { whom, to, left: before, from: None, .. } if whom.covers(&name, ELSEWHERE) => {
-                    left.extend(before.by(&name).iter().chain(to).cloned());
-                }
-                What::Behind { whom, left: before, .. } if whom.covers(&name, ELSEWHERE) => {
-                    left.extend(before.by(&name).iter().cloned());
-                }
-                What::Switch { .. }
-                | What::Behind { .. }
-                | What::Out { .. }
-                | What::Force { .. }
-                | What::Weights { .. }
-                | What::Ttl { .. }
-                | What::Freeze
-                | What::Gate { .. } => {}
-            }
-        }
-        left.retain(|id| !to.contains(id));
-        by.entry(left).or_default().insert(ix);
-    }
-    let common = by.iter().max_by_key(|(_, services)| services.len()).map(|(left, _)| left.clone()).unwrap_or_default();
-    let others = by.into_iter().filter(|(left, _)| *left != common);
-    let of = others.flat_map(|(left, services)| services.into_iter().map(move |ix| (ix, left.clone())));
-    Left { of: of.take(limits::LEFT_SERVICES_MAX).map(|(ix, left)| (names.name(ix), left)).collect(), common }
-}
-
-/// The data centre that a client of no listed region really gets: of what can be answered, by the lowest priority.
-pub fn active(table: &RoutingTable, ix: ServiceIx) -> Option<DatacenterIx> {
-    let service = &table.base().policy().services[ix.at()];
-    let view = table.service(ix);
-    let elsewhere = match table.base().map(ix) {
-        Some(map) => map.outcomes().iter().position(|location| location.route.is_none()),
-        None => Some(0),
-    };
-    let elsewhere = elsewhere.and_then(|at| u16::try_from(at).ok()).filter(|_| service.max_answers == 1);
-    let Some(outcome) = elsewhere else {
-        // Every address is in some region, or answers name several endpoints: the table does not say it all.
-        let served = crate::table::elsewhere(table, ix);
-        let first = served.endpoints().into_iter().min_by_key(|endpoint| service.endpoint(*endpoint).priority);
-        return first.map(|endpoint| service.endpoint(endpoint).datacenter);
-    };
-    let first =
-        view.members(outcome).map(|(endpoint, _)| endpoint).min_by_key(|ix| (service.endpoint(*ix).priority, *ix));
-    first.map(|endpoint| service.endpoint(endpoint).datacenter)
-}
-
-fn policys_choice(policy: &PolicySet, ix: ServiceIx, well: &Facts) -> Option<DatacenterIx> {
-    let service = &policy.services[ix.at()];
-    let asked = steer::Asked {
-        ix,
-        service,
-        route: &service.policy.elsewhere,
-        nearest: None,
-        standings: &standings(service, ix, well),
-        datacenters: &policy.datacenters,
-        facts: well,
-    };
-    let Plan::Choose { variants, .. } = steer::plan(&asked, &mut ()) else { return None };
-    let endpoints = variants.iter().flat_map(|variant| &variant.endpoints).map(|(endpoint, _)| *endpoint);
-    let first = endpoints.min_by_key(|ix| (service.endpoint(*ix).priority, *ix));
-    first.map(|endpoint| service.endpoint(endpoint).datacenter)
 }
 
 /// The name that differs least, when it is close enough to be meant.

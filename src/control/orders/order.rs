@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rules::Rule;
 use super::time;
+pub use super::whom::{ELSEWHERE, Left, Whom};
 use crate::model::Forced;
-
-/// The name of "clients of no listed region or of no known place" among regions, as in policy files.
-pub const ELSEWHERE: &str = "default";
 
 /// How firmly a switch holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -27,47 +25,13 @@ pub enum SwitchMode {
     Pin,
 }
 
-/// For whom: clients of these regions that ask for these services. `None` is all, present and future.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Whom {
-    /// Services by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub services: Option<BTreeSet<String>>,
-    /// Regions by id; [`ELSEWHERE`] is everyone else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub regions: Option<BTreeSet<String>>,
-}
-
-impl Whom {
-    /// Everybody.
-    pub fn all() -> Whom {
-        Whom::default()
-    }
-
-    /// True when it is about clients of `region` that ask for `service`.
-    pub fn covers(&self, service: &str, region: &str) -> bool {
-        self.services.as_ref().is_none_or(|services| services.contains(service))
-            && self.regions.as_ref().is_none_or(|regions| regions.contains(region))
-    }
-
-    /// Everybody whom `other` is about, this one is about too.
-    pub fn holds(&self, other: &Whom) -> bool {
-        let wider = |ours: &Option<BTreeSet<String>>, theirs: &Option<BTreeSet<String>>| match (ours, theirs) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(ours), Some(theirs)) => theirs.is_subset(ours),
-        };
-        wider(&self.services, &other.services) && wider(&self.regions, &other.regions)
-    }
-
-    /// Somebody whom both are about.
-    pub fn meets(&self, other: &Whom) -> bool {
-        let meet = |ours: &Option<BTreeSet<String>>, theirs: &Option<BTreeSet<String>>| match (ours, theirs) {
-            (None, _) | (_, None) => true,
-            (Some(ours), Some(theirs)) => !ours.is_disjoint(theirs),
-        };
-        meet(&self.services, &other.services) && meet(&self.regions, &other.regions)
+impl SwitchMode {
+    /// As texts say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SwitchMode::Prefer => "switch",
+            SwitchMode::Pin => "pin",
+        }
     }
 }
 
@@ -217,44 +181,6 @@ impl Order {
     }
 }
 
-/// What is left by a switch: the data centres that go last once it has yielded.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Left {
-    /// By clients of every service that is not in `of`.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub common: BTreeSet<String>,
-    /// By clients of single services.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub of: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl Left {
-    /// By clients of that service.
-    pub fn by(&self, service: &str) -> &BTreeSet<String> {
-        self.of.get(service).unwrap_or(&self.common)
-    }
-
-    fn name(&self, datacenter: &str) -> bool {
-        self.common.contains(datacenter) || self.of.values().any(|of| of.contains(datacenter))
-    }
-
-    fn forget(&mut self, datacenters: &BTreeSet<String>) {
-        self.common.retain(|id| !datacenters.contains(id));
-        self.of.values_mut().for_each(|of| of.retain(|id| !datacenters.contains(id)));
-    }
-
-    /// Takes these out; true when some were in.
-    pub(super) fn forgets(&mut self, datacenters: &BTreeSet<String>) -> bool {
-        let is_named = datacenters.iter().any(|id| self.name(id));
-        self.forget(datacenters);
-        is_named
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.common.is_empty() && self.of.values().all(BTreeSet::is_empty)
-    }
-}
-
 /// An order with every name resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "deed", rename_all = "kebab-case")]
@@ -271,6 +197,9 @@ pub enum Deed {
     ClearSwitch {
         whom: Whom,
         home: Option<String>,
+        /// Services whose own switches stay: they are not in `home`.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        skipped: BTreeSet<String>,
     },
     Drain {
         units: BTreeSet<Unit>,
@@ -306,6 +235,51 @@ pub enum Deed {
     Expire {
         revision: u64,
     },
+}
+
+impl Deed {
+    /// Its name in the journal and among what can be undone.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Deed::Switch { mode, .. } => mode.as_str(),
+            Deed::ClearSwitch { .. } => "clear-switch",
+            Deed::Drain { .. } => "drain",
+            Deed::Undrain { .. } => "undrain",
+            Deed::Force { to: Some(Forcing::Up), .. } => "force-up",
+            Deed::Force { to: Some(Forcing::Down), .. } => "force-down",
+            Deed::Force { to: None, .. } => "force-auto",
+            Deed::Failback { .. } => "failback",
+            Deed::Weights { .. } => "weights",
+            Deed::Ttl { .. } => "ttl",
+            Deed::Freeze => "freeze",
+            Deed::Unfreeze => "unfreeze",
+            Deed::Gate { .. } => "gate",
+            Deed::Undo { .. } => "undo",
+            Deed::Expire { .. } => "expire",
+        }
+    }
+
+    /// True when something stands because of it, which may have an end.
+    pub(super) fn stands(&self) -> bool {
+        match self {
+            Deed::Switch { .. }
+            | Deed::Drain { .. }
+            | Deed::Force { to: Some(_), .. }
+            | Deed::Ttl { seconds: Some(_), .. }
+            | Deed::Freeze
+            | Deed::Gate { is_open: false, .. } => true,
+            Deed::Weights { values } => values.iter().any(|(_, weight)| weight.is_some()),
+            Deed::ClearSwitch { .. }
+            | Deed::Undrain { .. }
+            | Deed::Force { to: None, .. }
+            | Deed::Failback { .. }
+            | Deed::Ttl { seconds: None, .. }
+            | Deed::Unfreeze
+            | Deed::Gate { is_open: true, .. }
+            | Deed::Undo { .. }
+            | Deed::Expire { .. } => false,
+        }
+    }
 }
 
 /// Who orders.
@@ -400,11 +374,23 @@ pub enum What {
 }
 
 impl What {
+    /// What clients leave by it, and which clients.
+    pub(super) fn leaves(&self) -> Option<(&Left, &Whom)> {
+        match self {
+            What::Switch { left, whom, .. } | What::Behind { left, whom, .. } => Some((left, whom)),
+            What::Out { .. }
+            | What::Force { .. }
+            | What::Weights { .. }
+            | What::Ttl { .. }
+            | What::Freeze
+            | What::Gate { .. } => None,
+        }
+    }
+
     /// As texts say it.
     pub fn as_str(&self) -> &'static str {
         match self {
-            What::Switch { mode: SwitchMode::Prefer, .. } => "switch",
-            What::Switch { mode: SwitchMode::Pin, .. } => "pin",
+            What::Switch { mode, .. } => mode.as_str(),
             What::Behind { .. } => "what an expired switch left",
             What::Out { .. } => "drain",
             What::Force { to: Forcing::Up, .. } => "force up",

@@ -68,6 +68,14 @@ pub enum OrderRefused {
     /// It changed no standing order, or is too long ago.
     #[error("revision {0} changed no standing order that is still known, so there is nothing to undo")]
     NothingToUndo(u64),
+    /// Time has ended it, and nobody ordered that.
+    #[error("revision {revision} was the end of what was ordered until then, so there is nothing to undo: order anew what is to be{}", last(.before))]
+    EndedByTime {
+        /// The expiry.
+        revision: u64,
+        /// The last order before it that somebody gave, and its kind.
+        before: Option<(u64, String)>,
+    },
     /// A later order has changed the same.
     #[error("a later order has changed what revision {revision} did (revision {standing}); undo that one first")]
     ChangedSince {
@@ -94,6 +102,38 @@ pub enum OrderRefused {
         /// Not empty.
         refusals: Vec<Refusal>,
     },
+}
+
+impl OrderRefused {
+    /// The rules that refuse, if rules do.
+    pub fn rules(&self) -> &[Refusal] {
+        match self {
+            OrderRefused::Rules { refusals } => refusals,
+            OrderRefused::UnknownDatacenter { .. }
+            | OrderRefused::AmbiguousDatacenter { .. }
+            | OrderRefused::UnknownService(_)
+            | OrderRefused::UnknownRegion { .. }
+            | OrderRefused::UnknownEndpoint { .. }
+            | OrderRefused::NotThere { .. }
+            | OrderRefused::NamesNothing(_)
+            | OrderRefused::TooManyNames(_)
+            | OrderRefused::TooMany
+            | OrderRefused::PartOfWhole { .. }
+            | OrderRefused::NothingToUndo(_)
+            | OrderRefused::EndedByTime { .. }
+            | OrderRefused::ChangedSince { .. }
+            | OrderRefused::NotStanding(_)
+            | OrderRefused::Revision(_)
+            | OrderRefused::OutOfRange(_)
+            | OrderRefused::Missing(_) => &[],
+        }
+    }
+}
+
+fn last(before: &Option<(u64, String)>) -> String {
+    before.as_ref().map_or_else(String::new, |(revision, kind)| {
+        format!(", or name the order to take back (the last one was the {kind} of revision {revision})")
+    })
 }
 
 fn near(nearest: &Option<String>) -> String {

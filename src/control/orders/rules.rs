@@ -10,12 +10,13 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::book::{Book, list};
-use super::impact::{Shift, shifts};
-use super::names::{Names, Resolved};
-use super::order::{Deed, ELSEWHERE, Request, SwitchMode, Whom};
+use super::impact::Shift;
+use super::names::Resolved;
+use super::order::{Deed, Request, SwitchMode};
+use super::scene::{Rank, Scene, rank};
 use crate::limits;
-use crate::model::{DatacenterIx, EndpointIx, EntryState, Method, Node, OrderSettings, Route, ServiceIx, State};
-use crate::steer::{Floor, Standing};
+use crate::model::{DatacenterIx, EndpointIx, EntryState, Health, Method, Node, OrderSettings, Revision, ServiceIx};
+use crate::steer::Floor;
 use crate::table::{RoutingTable, standings};
 
 /// A rule, by the name that `force` gives.
@@ -114,10 +115,14 @@ pub struct Case<'a> {
     pub before: &'a RoutingTable,
     /// What would answer.
     pub after: &'a RoutingTable,
+    /// Health as it is, where the tables have it as it was when a freeze began.
+    pub live: Option<&'a Health>,
     /// What stands now.
     pub book: &'a Book,
     /// Services that the order is about, those that it brings back to policy included.
     pub touched: &'a BTreeSet<ServiceIx>,
+    /// The revision that the order gets, or that of what stands already.
+    pub revision: Revision,
     /// By the wall clock.
     pub now: SystemTime,
     /// What orders may not do here.
@@ -139,20 +144,34 @@ pub struct Judgement {
 pub fn judge(case: &Case<'_>) -> Judgement {
     let scene = Scene::new(case);
     let mut judgement = Judgement::default();
-    let verdicts = [
-        gate(case),
-        pin_needs_expiry(case),
-        contended(&scene),
-        target_out(&scene),
-        target_unhealthy(&scene),
-        target_not_ready(&scene),
-        last_dc(&scene),
-        min_datacenters(case),
-    ];
-    for verdict in verdicts {
+    for (_, verdict) in verdicts(&scene) {
         judgement.add(case.request, verdict);
     }
     judgement.warnings.extend(scene.warnings());
+    judgement
+}
+
+/// What each rule says.
+pub(super) fn verdicts(scene: &Scene<'_>) -> [(Rule, Verdict); 8] {
+    [
+        (Rule::Gate, gate(scene.case)),
+        (Rule::PinNeedsExpiry, pin_needs_expiry(scene.case)),
+        (Rule::Contended, contended(scene)),
+        (Rule::TargetOut, target_out(scene)),
+        (Rule::TargetUnhealthy, target_unhealthy(scene)),
+        (Rule::TargetNotReady, target_not_ready(scene)),
+        (Rule::LastDc, last_dc(scene)),
+        (Rule::MinDatacenters, min_datacenters(scene.case)),
+    ]
+}
+
+/// Asks the rules about the target alone: of an order that changes nothing, and whose target does not answer.
+pub(super) fn judge_target(case: &Case<'_>) -> Judgement {
+    let scene = Scene::new(case);
+    let mut judgement = Judgement::default();
+    for verdict in [target_out(&scene), target_unhealthy(&scene), target_not_ready(&scene)] {
+        judgement.add(case.request, verdict);
+    }
     judgement
 }
 
@@ -180,7 +199,7 @@ impl Judgement {
     }
 }
 
-fn refuse(rule: Rule, detail: impl Into<String>) -> Verdict {
+pub(super) fn refuse(rule: Rule, detail: impl Into<String>) -> Verdict {
     Verdict::Refuse(Refusal { rule, detail: detail.into() })
 }
 
@@ -224,194 +243,6 @@ fn pin_needs_expiry(case: &Case<'_>) -> Verdict {
         Some(expires_in) if expires_in <= longest => Verdict::Allow,
         Some(_) => refuse(Rule::PinNeedsExpiry, "a pin stands for 24 h at most: name a shorter expires_in"),
         None => refuse(Rule::PinNeedsExpiry, "a pin holds even when its target is down: name expires_in, up to 24 h"),
-    }
-}
-
-/// How well something is served, or could be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// Not at all.
-    Nothing,
-    Down,
-    Unknown,
-    Up,
-}
-
-impl Rank {
-    fn as_str(self) -> &'static str {
-        match self {
-            Rank::Nothing => "ordered out",
-            Rank::Down => "down",
-            Rank::Unknown => "not known to be up",
-            Rank::Up => "up",
-        }
-    }
-}
-
-fn rank(standing: &Standing) -> Rank {
-    match (standing.bar, standing.state()) {
-        (Some(_), _) => Rank::Nothing,
-        (None, State::Down) => Rank::Down,
-        (None, State::Unknown) => Rank::Unknown,
-        (None, State::Up) => Rank::Up,
-    }
-}
-
-/// Both sides of a case, looked at once.
-struct Scene<'a> {
-    case: &'a Case<'a>,
-    names: Names<'a>,
-    standings: BTreeMap<ServiceIx, (Vec<Standing>, Vec<Standing>)>,
-    shifts: Vec<Shift>,
-    /// Whom the order names as the one to answer.
-    target: Option<Target<'a>>,
-}
-
-struct Target<'a> {
-    ids: BTreeSet<String>,
-    datacenters: BTreeSet<DatacenterIx>,
-    whom: &'a Whom,
-    /// Only some clients move.
-    is_partial: bool,
-    is_home: bool,
-}
-
-impl<'a> Scene<'a> {
-    fn new(case: &'a Case<'a>) -> Scene<'a> {
-        let policy = case.before.base().policy();
-        let names = Names::of(policy);
-        let both = |ix: ServiceIx| {
-            let service = &policy.services[ix.at()];
-            (standings(service, ix, case.before.facts()), standings(service, ix, case.after.facts()))
-        };
-        let of: BTreeSet<ServiceIx> = case.touched.union(&case.resolved.services).copied().collect();
-        let standings = of.iter().map(|ix| (*ix, both(*ix))).collect();
-        let target = |ids: BTreeSet<String>, whom: &'a Whom, is_partial: bool, is_home: bool| Target {
-            datacenters: names.datacenter_ixs(&ids),
-            ids,
-            whom,
-            is_partial,
-            is_home,
-        };
-        let target = match &case.resolved.deed {
-            Deed::Switch { to, whom, from, .. } => Some(target(to.clone(), whom, from.is_some(), false)),
-            Deed::ClearSwitch { whom, home: Some(id) } => Some(target([id.clone()].into(), whom, false, true)),
-            Deed::ClearSwitch { home: None, .. }
-            | Deed::Drain { .. }
-            | Deed::Undrain { .. }
-            | Deed::Force { .. }
-            | Deed::Failback { .. }
-            | Deed::Weights { .. }
-            | Deed::Ttl { .. }
-            | Deed::Freeze
-            | Deed::Unfreeze
-            | Deed::Gate { .. }
-            | Deed::Undo { .. }
-            | Deed::Expire { .. } => None,
-        };
-        let shifts = shifts(case.before, case.after, case.touched).collect();
-        Scene { case, names, standings, shifts, target }
-    }
-
-    fn route(&self, shift: &Shift) -> &'a Route {
-        let policy = &self.names.service(shift.service).policy;
-        policy.all_routes().find(|route| route.region == shift.region).unwrap_or(&policy.elsewhere)
-    }
-
-    /// The best of what serves the clients of an outcome.
-    fn serving(&self, table: &RoutingTable, standings: &[Standing], shift: &Shift) -> Rank {
-        let members = table.service(shift.service).members(shift.outcome);
-        members.map(|(endpoint, _)| rank(&standings[endpoint.at()])).max().unwrap_or(Rank::Nothing)
-    }
-
-    /// The target's endpoints that may answer the clients of an outcome; a geofence bounds them.
-    fn reach(&self, target: &Target<'_>, shift: &Shift) -> Vec<EndpointIx> {
-        let route = self.route(shift);
-        let fence = route.tiers.as_ref().filter(|_| route.geofence).map(|tiers| tiers.endpoints());
-        let endpoints = self.names.service(shift.service).endpoints();
-        let there = endpoints.filter(|(ix, endpoint)| {
-            target.datacenters.contains(&endpoint.datacenter) && fence.as_ref().is_none_or(|fence| fence.contains(ix))
-        });
-        there.map(|(ix, _)| ix).collect()
-    }
-
-    /// Clients whom the order sends to its target, and who are not there already.
-    fn sent<'s>(&'s self, target: &'s Target<'_>) -> impl Iterator<Item = &'s Shift> {
-        self.shifts.iter().filter(move |shift| {
-            let is_there = self.case.resolved.services.contains(&shift.service);
-            let is_meant = target.whom.covers(&self.names.name(shift.service), &self.names.region(shift.region));
-            let moves = match target.is_partial {
-                true => shift.from != shift.to,
-                false => shift.from.is_empty() || !shift.from.is_subset(&target.datacenters),
-            };
-            is_there && is_meant && moves && !self.reach(target, shift).is_empty()
-        })
-    }
-
-    /// What a rule says when the target is not good enough for these of all services that are sent there: an order
-    /// that names services is all or nothing; else the sick endpoint of a few is a warning.
-    fn weigh(&self, rule: Rule, bad: BTreeMap<ServiceIx, String>, sent: usize) -> Verdict {
-        if bad.is_empty() {
-            return Verdict::Allow;
-        }
-        let shown: Vec<String> = bad.values().take(limits::WARNING_NAMES_MAX).cloned().collect();
-        let more = bad.len().saturating_sub(shown.len());
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        let text = format!("{}{more}", shown.join("; "));
-        match self.case.resolved.is_named || bad.len() * 2 > sent {
-            true => refuse(rule, text),
-            false => Verdict::Warn(format!("{rule}, for {} of {sent} services: {text}", bad.len())),
-        }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let Some(target) = &self.target else { return warnings };
-        let mut lost: BTreeSet<String> = BTreeSet::new();
-        let mut fenced: BTreeSet<String> = BTreeSet::new();
-        let mut left_up: BTreeSet<String> = BTreeSet::new();
-        for shift in &self.shifts {
-            let (service, region) = (self.names.name(shift.service), self.names.region(shift.region));
-            if !self.case.resolved.services.contains(&shift.service) || !target.whom.covers(&service, &region) {
-                continue;
-            }
-            if self.reach(target, shift).is_empty() {
-                fenced.insert(format!("{region} of {service}"));
-                continue;
-            }
-            if shift.from == shift.to {
-                continue;
-            }
-            if !target.is_home && region != ELSEWHERE {
-                lost.insert(region);
-            }
-            let before = &self.standings[&shift.service].0;
-            for (endpoint, _) in self.case.before.service(shift.service).members(shift.outcome) {
-                let datacenter = self.names.service(shift.service).endpoint(endpoint).datacenter;
-                if !shift.to.contains(&datacenter) && rank(&before[endpoint.at()]) == Rank::Up {
-                    left_up.insert(self.names.id(datacenter));
-                }
-            }
-        }
-        let some = |names: &BTreeSet<String>| {
-            let more = names.len().saturating_sub(limits::WARNING_NAMES_MAX);
-            let shown = list(names.iter().take(limits::WARNING_NAMES_MAX));
-            if more > 0 { format!("{shown} and {more} more") } else { shown }
-        };
-        if !left_up.is_empty() {
-            warnings.push(format!("{} looks up, and clients leave it", some(&left_up)));
-        }
-        if !lost.is_empty() {
-            warnings.push(format!(
-                "clients of {} lose their geography: {} answers them all",
-                some(&lost),
-                list(&target.ids)
-            ));
-        }
-        if !fenced.is_empty() {
-            warnings.push(format!("a geofence keeps {} on policy", some(&fenced)));
-        }
-        warnings
     }
 }
 
@@ -470,8 +301,8 @@ fn target_not_ready(scene: &Scene<'_>) -> Verdict {
     scene.weigh(Rule::TargetNotReady, bad, sent.len())
 }
 
-/// Why the tiers in which these endpoints stand may not be entered; `None`: one of them may. `enter: manual` is met by
-/// an order.
+/// Why the tiers in which these endpoints stand may not be entered; `None`: one of them may. What keeps a tier from
+/// being entered by itself, a delay or `enter: manual`, is met by an order; the checks that it asks for are not.
 fn not_ready(scene: &Scene<'_>, shift: &Shift, reach: &[EndpointIx]) -> Option<String> {
     let tiers = scene.route(shift).tiers.as_ref().filter(|tiers| tiers.method == Method::Ordered)?;
     let mut why = None;
@@ -484,9 +315,9 @@ fn not_ready(scene: &Scene<'_>, shift: &Shift, reach: &[EndpointIx]) -> Option<S
             continue;
         }
         let key = (shift.service, shift.region, u16::try_from(at).unwrap_or(u16::MAX));
-        match scene.case.after.facts().entries.get(&key).filter(|_| !tier.entry.is_free() && !tier.entry.manual) {
+        match scene.case.before.facts().entries.get(&key).filter(|_| !tier.entry.is_free()) {
             Some(EntryState::Unmet(text)) => why = Some(text.clone()),
-            Some(EntryState::Met) | None => return None,
+            Some(EntryState::Met | EntryState::ByOrder(_)) | None => return None,
         }
     }
     why
@@ -512,7 +343,15 @@ fn last_dc(scene: &Scene<'_>) -> Verdict {
     let shown: Vec<&str> = bad.values().take(limits::WARNING_NAMES_MAX).map(String::as_str).collect();
     match bad.len() {
         0 => Verdict::Allow,
-        count => refuse(Rule::LastDc, format!("{} ({count} services)", shown.join("; "))),
+        count => {
+            let frozen = match scene.case.live {
+                Some(_) => {
+                    "; clients stay where they were when the freeze began: unfreeze, or order out what is down too"
+                }
+                None => "",
+            };
+            refuse(Rule::LastDc, format!("{} ({count} services){frozen}", shown.join("; ")))
+        }
     }
 }
 
@@ -547,46 +386,32 @@ fn contended(scene: &Scene<'_>) -> Verdict {
     let Some(target) = &scene.target else { return Verdict::Allow };
     let case = scene.case;
     let window = Duration::from_secs(limits::CONTENDED_S);
-    let newest = case.book.recent().iter().rev().find(|recent| {
-        let age = case.now.duration_since(recent.at).unwrap_or_default();
-        age < window
-            && recent.whom.meets(target.whom)
+    let newest = case.book.recent().rev().find(|(_, recent, whom)| {
+        recent.age(case.now) < window
+            && whom.meets(target.whom)
             && recent.to != target.ids
             && !recent.by.is_same_as(&case.request.sender)
             && scene.is_usable(&recent.to)
     });
     // Who spoke last is who counts: after somebody has been overruled, or has agreed, there is no more to contend.
-    let is_overruled = newest.is_some_and(|recent| {
-        let later = case.book.recent().iter().filter(|other| other.revision > recent.revision);
-        later.into_iter().any(|other| other.whom.holds(&recent.whom))
+    let is_overruled = newest.is_some_and(|(revision, _, whom)| {
+        let mut later = case.book.recent().filter(|(other, ..)| *other > revision);
+        later.any(|(.., theirs)| theirs.holds(whom))
     });
     match newest.filter(|_| !is_overruled) {
         None => Verdict::Allow,
-        Some(recent) => {
-            let age = case.now.duration_since(recent.at).unwrap_or_default().as_secs();
+        Some((revision, recent, _)) => {
+            let age = recent.age(case.now).as_secs();
             refuse(
                 Rule::Contended,
                 format!(
                     "{} ordered {} {age} s ago (revision {}), and it is usable; agree with them, or wait {} s",
                     recent.by.actor,
                     list(&recent.to),
-                    recent.revision,
+                    revision,
                     limits::CONTENDED_S.saturating_sub(age)
                 ),
             )
         }
-    }
-}
-
-impl Scene<'_> {
-    /// Something of it is up for a service that the order concerns.
-    fn is_usable(&self, ids: &BTreeSet<String>) -> bool {
-        let datacenters = self.names.datacenter_ixs(ids);
-        self.standings.iter().any(|(ix, (before, _))| {
-            let there = self.names.service(*ix).endpoints();
-            there
-                .filter(|(_, endpoint)| datacenters.contains(&endpoint.datacenter))
-                .any(|(endpoint, _)| rank(&before[endpoint.at()]) == Rank::Up)
-        })
     }
 }

@@ -11,8 +11,9 @@ pub(super) fn rounded(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
+/// What is beyond the year 9999 ends with it: later than anybody who ordered it will mind, and never at once.
 pub(super) fn text(time: SystemTime) -> String {
-    let stamp = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
+    let stamp = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
     format!("{stamp:.3}")
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::house::{House, clear, datacenter, request, switch};
-use crate::control::Report;
-use crate::control::orders::{Order, Request, Rule};
+use crate::control::orders::{Order, OrderRefused, Request, Rule, SwitchMode, Whom};
+use crate::control::{NotOrdered, Report};
 use crate::model::State::{Down, Unknown, Up};
 use crate::model::{CheckId, EndpointId, ObserverId, PolicySet, ProbeHost};
 use crate::model::{Settings, State};
@@ -22,7 +22,7 @@ fn policy(condition: &str, third: &str) -> String {
     )
 }
 
-fn fenced(condition: &str) -> String {
+pub(super) fn fenced(condition: &str) -> String {
     policy(condition, "{ endpoint: dc3, enter: manual }")
 }
 
@@ -72,11 +72,61 @@ fn who_is_inside_stays_inside() {
 #[test]
 fn ordered_out_needs_no_delay() {
     let mut house = House::well(&fenced("after: 20s"));
-    // Until the drain is in force the next tier is closed, so the rule has to be overridden.
-    let drain = request(Order::Drain { subject: datacenter("dc1") });
-    house.order(Request { force: [Rule::LastDc].into(), ..drain }).unwrap();
-    assert_eq!(house.of("beijing"), "dc2");
+    let before = house.generation();
+    house.order(request(Order::Drain { subject: datacenter("dc1") })).unwrap();
+    assert_eq!((house.of("beijing").as_str(), house.generation()), ("dc2", before + 1), "at once, in one generation");
     house.expect_latches([]);
+    // Somebody gone by order does not shorten the wait for somebody who is down.
+    house.order(request(Order::Undrain { subject: datacenter("dc1") })).unwrap();
+    house.failback("dc1").unwrap();
+    // The same while nothing moves by itself.
+    let mut frozen = House::well(&fenced("after: 20s"));
+    frozen.order(request(Order::Freeze)).unwrap();
+    frozen.order(request(Order::Drain { subject: datacenter("dc1") })).unwrap();
+    assert_eq!(frozen.of("beijing"), "dc2");
+    frozen.see_check("web", "dc3", Down);
+    assert_eq!(frozen.of("beijing"), "dc2", "and it stays so");
+}
+
+#[test]
+fn an_order_waits_for_no_delay_and_asks_for_the_checks_of_a_tier() {
+    let refused = |condition: &str, is_writable: State| {
+        let mut house = House::well(&fenced(condition));
+        if condition.contains("when") {
+            house.see_check("writable", "dc2", is_writable);
+        }
+        let switch = Order::Switch {
+            to: "dc2".into(),
+            mode: SwitchMode::Prefer,
+            whom: Whom { services: None, regions: Some(["beijing".to_owned()].into()) },
+            from: None,
+        };
+        match house.order(request(switch)) {
+            Ok(_) => String::new(),
+            Err(NotOrdered::Refused(OrderRefused::Rules { refusals })) => {
+                refusals.iter().map(|refusal| refusal.rule.as_str()).collect::<Vec<_>>().join(" ")
+            }
+            Err(other) => panic!("{other}"),
+        }
+    };
+    for condition in ["after: 20s", "enter: manual", "confirm: 2", "when: writable", "enter: manual, when: writable"] {
+        assert_eq!(refused(condition, Up), "", "{condition}");
+        let expected = if condition.contains("when") { "target-not-ready" } else { "" };
+        assert_eq!(refused(condition, Down), expected, "{condition}");
+    }
+}
+
+#[test]
+fn nobody_is_drained_into_a_tier_that_is_closed() {
+    let mut house =
+        House::well(&fenced("when: writable").replace("failback: manual", "failback: manual, all_down: closed"));
+    house.see_check("writable", "dc2", Down);
+    let drain = request(Order::Drain { subject: datacenter("dc1") });
+    let refused = house.order(drain.clone()).unwrap_err();
+    assert!(refused.to_string().contains("nothing would be left"), "{refused}");
+    house.see_check("writable", "dc2", Up);
+    house.order(drain).unwrap();
+    assert_eq!(house.of("beijing"), "dc2");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 use crate::config::{self, SourceFile};
 use crate::control::orders::{Book, Order, Request, Rule, Sender, Subject, SwitchMode, Whom};
 use crate::control::status::Now;
-use crate::control::{Control, Event, Eyes, Fate, Journal, Keeper, Load, NotOrdered, Ordered, Paths, Report, Reported};
+use crate::control::{
+    ClockAccepted, Control, Event, Eyes, Fate, Journal, Keeper, Load, NotOrdered, Ordered, Paths, Report, Reported,
+};
 use crate::control::{Restored, Seams, Snapshot, Status, Submission};
 use crate::diag::Diagnostic;
 use crate::geo::Atlas;
@@ -51,6 +53,8 @@ pub(super) fn base(text: &str, settings: &Settings, edit: Edit) -> Arc<Base> {
 struct Outside {
     targets: Vec<Target>,
     kept: Option<Snapshot>,
+    /// Panic once, when something is kept, or is to be watched.
+    panics: (bool, bool),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,6 +62,8 @@ struct Shared(Arc<Mutex<Outside>>);
 
 impl Keeper for Shared {
     fn keep(&self, snapshot: &Snapshot) {
+        let is_time = std::mem::take(&mut self.0.lock().unwrap().panics.0);
+        assert!(!is_time, "a defect, for this test");
         self.0.lock().unwrap().kept = Some(snapshot.clone());
     }
 }
@@ -70,6 +76,8 @@ pub(super) struct Paper(Arc<Mutex<Sheet>>);
 struct Sheet {
     is_slow: bool,
     refusal: Option<Refusal>,
+    /// After so many looks at it, it refuses.
+    breaks_after: Mutex<Option<usize>>,
     held: Vec<(store::Order, Fate)>,
     lines: Vec<store::Order>,
     notes: Vec<Note>,
@@ -82,6 +90,10 @@ impl Paper {
 
     pub(super) fn set_refusal(&self, refusal: Option<Refusal>) {
         self.0.lock().unwrap().refusal = refusal;
+    }
+
+    pub(super) fn breaks_after_looks(&self, looks: usize) {
+        *self.0.lock().unwrap().breaks_after.lock().unwrap() = Some(looks);
     }
 
     /// Orders that are in its hands.
@@ -130,10 +142,10 @@ impl Journal for Paper {
     fn submit(&self, order: store::Order, _within: Duration, fate: Fate) {
         let mut sheet = self.0.lock().unwrap();
         sheet.held.push((order, fate));
-        let is_slow = sheet.is_slow;
+        let (is_slow, refusal) = (sheet.is_slow, sheet.refusal());
         drop(sheet);
         if !is_slow {
-            self.decide(None);
+            self.decide(refusal);
         }
     }
 
@@ -150,7 +162,21 @@ impl Journal for Paper {
     }
 
     fn refusal(&self) -> Option<Refusal> {
-        self.0.lock().unwrap().refusal.clone()
+        self.0.lock().unwrap().refusal()
+    }
+}
+
+impl Sheet {
+    fn refusal(&self) -> Option<Refusal> {
+        let mut breaks_after = self.breaks_after.lock().unwrap();
+        match &mut *breaks_after {
+            Some(0) => Some(Refusal::Full),
+            Some(looks) => {
+                *looks -= 1;
+                None
+            }
+            None => self.refusal.clone(),
+        }
     }
 }
 
@@ -208,15 +234,29 @@ impl House {
     fn restored(text: &str, edit: Edit, settings: Settings, restored: Restored, wall_s: u64, paper: Paper) -> House {
         let outside = Shared::default();
         let told = outside.clone();
-        let eyes = Eyes::new(move |targets| told.0.lock().unwrap().targets = targets);
+        let eyes = Eyes::new(move |targets| {
+            let is_time = std::mem::take(&mut told.0.lock().unwrap().panics.1);
+            assert!(!is_time, "a defect, for this test");
+            told.0.lock().unwrap().targets = targets;
+        });
         let keeper = Box::new(outside.clone());
         let journal = Some(Box::new(paper.clone()) as Box<dyn Journal>);
-        let seams = Seams { eyes: Some(eyes), keeper, journal, restored, origin: Instant::now() };
+        let seams = Seams { eyes: Some(eyes), keeper, journal, restored, origin: Instant::now(), ..Seams::default() };
         let base = base(text, &settings, edit);
         let paths = Paths { zones: "/nowhere".into(), geoip: vec![], geoip_if_present: true, geoip_required: false };
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(wall_s);
         let control = Control::with_at(Moment::default(), wall, (paths, settings.clone(), false), &base, seams);
         House { control, paper, now_s: 0, wall_s, outside, text: text.to_owned(), edit, settings }
+    }
+
+    /// The keeper panics the next time that it is told something.
+    pub(super) fn keeper_panics(&self) {
+        self.outside.0.lock().unwrap().panics.0 = true;
+    }
+
+    /// Whoever watches panics the next time that it is told what.
+    pub(super) fn eyes_panic(&self) {
+        self.outside.0.lock().unwrap().panics.1 = true;
     }
 
     /// Everything is up, seen by everybody.
@@ -233,11 +273,17 @@ impl House {
     /// Ends the process and begins another one `later_s` seconds later by the wall clock, which may be negative.
     pub(super) fn restart(self, later_s: i64) -> House {
         let kept = self.kept();
+        self.restart_with(kept, later_s)
+    }
+
+    /// The same when latches and the like were stored as they were then.
+    pub(super) fn restart_with(self, kept: Snapshot, later_s: i64) -> House {
         let (book, revisions_to) = self.paper.book();
         let restored = Restored {
             generation: kept.generation,
             book,
             revisions_to,
+            kept_to: kept.revision,
             yields: kept.yields.to_vec(),
             latches: kept.latches.to_vec(),
             entered: kept.entered.to_vec(),
@@ -336,9 +382,22 @@ impl House {
     }
 
     pub(super) fn submit(&mut self, submission: Submission) -> Answering {
+        self.submit_aged(submission, Duration::ZERO)
+    }
+
+    /// The same of an order that came so long ago.
+    pub(super) fn submit_aged(&mut self, submission: Submission, age: Duration) -> Answering {
         let (reply, answer) = oneshot::channel();
-        self.handle(Event::Order { submission: Box::new(submission), reply });
+        let arrived = Instant::now() - age;
+        self.handle(Event::Order { submission: Box::new(submission), arrived, reply });
         answer
+    }
+
+    pub(super) fn accept_clock(&mut self) -> ClockAccepted {
+        let (reply, mut answer) = oneshot::channel();
+        let by = switch("dc1").sender;
+        self.handle(Event::AcceptClock { by, reason: "NTP was broken".into(), reply });
+        answer.try_recv().expect("answered at once")
     }
 
     pub(super) fn order(&mut self, request: Request) -> Result<Ordered, NotOrdered> {

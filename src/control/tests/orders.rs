@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use super::house::{House, REFERENCE, clear, datacenter, request, switch};
-use crate::control::orders::{Order, OrderRefused, Request, Rule};
-use crate::control::{NotOrdered, Submission};
+use crate::control::orders::{Forcing, Order, OrderRefused, Request, Rule};
+use crate::control::{ClockAccepted, NotOrdered, Submission};
 use crate::store::Refusal;
 
-fn keyed(request: Request, key: &str) -> Submission {
+pub(super) fn keyed(request: Request, key: &str) -> Submission {
     Submission { key: Some(key.to_owned()), ..Submission::of(request) }
 }
 
-fn all(house: &House) -> [String; 3] {
+pub(super) fn all(house: &House) -> [String; 3] {
     ["beijing", "shanghai", "elsewhere"].map(|place| house.of(place))
 }
 
-fn is_refused_by(refused: Result<crate::control::Ordered, NotOrdered>, rule: Rule) -> bool {
+pub(super) fn is_refused_by(refused: Result<crate::control::Ordered, NotOrdered>, rule: Rule) -> bool {
     match refused {
         Err(NotOrdered::Refused(OrderRefused::Rules { refusals })) => {
             refusals.iter().any(|refusal| refusal.rule == rule)
@@ -124,24 +124,6 @@ fn an_order_that_health_has_made_wrong_meanwhile_is_taken_back_from_the_journal(
 }
 
 #[test]
-fn a_withdrawal_that_fails_is_alarmed_and_goes_along_with_the_next_order() {
-    let mut house = House::well(REFERENCE);
-    house.paper.set_slow(true);
-    let _refused = house.submit(Submission::of(switch("dc2")));
-    house.down(&["dc2"]);
-    house.decide(None);
-    house.decide(Some(Refusal::Full));
-    house.up(&["dc2"]);
-    assert!(house.status().alarms.iter().any(|alarm| alarm.contains("did not take that back")));
-    house.paper.set_slow(false);
-    house.order(request(Order::Drain { subject: datacenter("dc3") })).unwrap();
-    house.up(&["dc2"]);
-    assert!(!house.status().alarms.iter().any(|alarm| alarm.contains("did not take that back")));
-    let house = house.restart(100_000);
-    assert_eq!(house.status().book.standing().count(), 1, "the drain alone");
-}
-
-#[test]
 fn the_same_request_under_the_same_key_is_done_once() {
     let mut house = House::well(REFERENCE);
     let first = house.submit(keyed(switch("dc2"), "k")).try_recv().unwrap().unwrap();
@@ -157,9 +139,9 @@ fn the_same_request_under_the_same_key_is_done_once() {
 fn a_restart_keeps_switches_drains_and_yields() {
     let mut house = House::well(REFERENCE);
     house.order(switch("dc2")).unwrap();
-    house.down(&["dc2"]).at(59);
-    assert_eq!(house.of("shanghai"), "dc2", "through a dip");
-    house.at(60);
+    house.down(&["dc2"]).at(74);
+    assert_eq!(house.of("shanghai"), "dc2", "through a dip of 60 s, whose end is seen 3 × 5 s later");
+    house.at(75);
     assert_eq!(house.of("shanghai"), "dc3");
     house.up(&["dc2"]).at(1000);
     assert_eq!(house.of("shanghai"), "dc3", "nobody comes back by accident");
@@ -203,43 +185,30 @@ fn nothing_expires_by_a_clock_that_jumped() {
     house.at(600).up(&["dc1"]);
     assert_eq!(house.of("shanghai"), "dc2");
     assert!(house.status().alarms.iter().any(|alarm| alarm.contains("jumped ahead")));
+    // What is ordered meanwhile ends when it should, by the time that is believed.
+    house.order(Request { expires_in: Some(Duration::from_secs(60)), ..request(Order::Freeze) }).unwrap();
+    let ends = house.status().book.standing().last().unwrap().expires.unwrap();
+    assert_eq!(ends.duration_since(house.now().1 - Duration::from_secs(7200)).unwrap().as_secs(), 60);
+    house.order(request(Order::Unfreeze)).unwrap();
     house.wall_s -= 7200;
     house.at(3700);
     assert_eq!(house.of("shanghai"), "dc3");
 }
 
 #[test]
-fn a_store_that_refuses_refuses_orders_unless_that_is_overridden_by_name() {
+fn a_person_may_say_that_the_clock_is_right() {
     let mut house = House::well(REFERENCE);
-    house.paper.set_refusal(Some(Refusal::Full));
-    assert!(is_refused_by(house.order(switch("dc2")), Rule::NotDurable));
-    assert_eq!(house.of("shanghai"), "dc3");
-    let forced = Request { force: [Rule::NotDurable].into(), ..switch("dc2") };
-    let done = house.order(forced).unwrap();
-    assert!(!done.is_durable && done.answer.changed);
-    assert_eq!(house.of("shanghai"), "dc2");
-    // The next order that can be stored takes it along.
-    house.paper.set_refusal(None);
-    house.order(request(Order::Drain { subject: datacenter("dc3") })).unwrap();
-    assert_eq!(house.restart(10).of("shanghai"), "dc2");
-}
-
-#[test]
-fn while_frozen_health_is_told_and_moves_nobody_and_orders_do() {
-    let mut house = House::well(REFERENCE);
-    house.order(request(Order::Freeze)).unwrap();
-    let before = house.generation();
-    house.down(&["dc1"]).at(1000);
-    assert_eq!((house.of("beijing").as_str(), house.generation()), ("dc1", before));
-    assert!(house.status().addresses().any(|address| address.verdict.state == crate::model::State::Down));
-    house.order(request(Order::Drain { subject: datacenter("dc1") })).unwrap();
-    assert_eq!(house.of("beijing"), "dc2");
-    house.order(request(Order::Undrain { subject: datacenter("dc1") })).unwrap();
-    assert_eq!(house.of("beijing"), "dc1");
-    let mut house = house.restart(10);
-    assert!(house.status().book.is_frozen());
-    house.order(request(Order::Unfreeze)).unwrap();
-    assert_eq!(house.of("beijing"), "dc2", "what was held back moves now");
+    let hour = Some(Duration::from_secs(3600));
+    house.order(Request { expires_in: hour, ..switch("dc2") }).unwrap();
+    assert_eq!(house.accept_clock(), ClockAccepted { jumped: None, due: 0 }, "nothing to accept");
+    house.at(10).wall_s += 7200;
+    house.at(600).up(&["dc1"]);
+    let accepted = house.accept_clock();
+    assert_eq!(accepted, ClockAccepted { jumped: Some((Duration::from_secs(7200), true)), due: 1 });
+    assert!(house.paper.notes().iter().any(|note| note.kind == "clock-accepted" && note.actor == "ann"));
+    house.at(601);
+    assert_eq!(house.of("shanghai"), "dc3", "its time is over by the clock that counts");
+    assert!(!house.status().alarms.iter().any(|alarm| alarm.contains("jumped")));
 }
 
 #[test]
@@ -308,4 +277,24 @@ fn an_undo_takes_the_last_order_back_and_the_gate_keeps_robots_out() {
     robot.sender.is_robot = true;
     assert!(is_refused_by(house.order(robot), Rule::Gate));
     assert!(house.order(switch("dc2")).is_ok());
+}
+
+#[test]
+fn a_reload_that_gives_a_name_another_meaning_is_refused() {
+    let shared = |groups: &str, more: &str| format!("{REFERENCE}---\ngroups:\n  city: {groups}\n{more}");
+    let mut house = House::well(&shared("[dc1, dc2]", ""));
+    house.order(switch("dc2")).unwrap();
+    house.order(request(Order::Force { subject: datacenter("city"), to: Some(Forcing::Up) })).unwrap();
+    let before = house.generation();
+    let is_refused = |house: &mut House, text: &str, word: &str| {
+        let found = house.try_reload(text);
+        assert!(found.iter().any(|found| found.code == "named-by-order" && found.message.contains(word)), "{found:?}");
+    };
+    // The short name of the switch's target would be ambiguous.
+    let ambiguous = "datacenters:\n  dc2_beijing_other: {}\n";
+    is_refused(&mut house, &shared("[dc1_beijing_primary, dc2_beijing_standby]", ambiguous), "dc2");
+    // The group of the force would be another.
+    is_refused(&mut house, &shared("[dc1, dc3]", ""), "city");
+    assert_eq!((house.generation(), house.of("shanghai").as_str()), (before, "dc2"));
+    assert!(house.try_reload(&shared("[dc1, dc2]", "")).is_empty());
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::{
-    AllDown, CheckExpr, CheckId, Comparison, Datacenter, DatacenterId, EndpointId, Entry, Failback, HttpProbe, Member,
-    Method, Node, Number, Origin, Policy, Pool, PrometheusProbe, Relation, Route, StandInDoors, TcpProbe, Ttl, Verify,
-    Weight,
+    AllDown, CheckExpr, CheckId, Choices, Comparison, Datacenter, DatacenterId, EndpointId, Entry, Failback, HttpProbe,
+    Member, Method, Node, Number, Origin, Policy, Pool, PrometheusProbe, Relation, Route, StandInDoors, TcpProbe, Ttl,
+    Verify, Weight,
 };
 
 fn check(probe: Probe, port: Option<u16>) -> CheckSpec {
@@ -70,14 +70,16 @@ fn service(name: &str, endpoints: &[Written<'_>], when: &[u16]) -> Service {
     let pool = Pool { method: Method::Weighted, members: all.collect() };
     let entry = Entry { when: when.iter().map(|check| CheckIx(*check)).collect(), ..Entry::default() };
     let tiers = Pool { method: Method::Ordered, members: vec![member(Node::Pool(pool), entry)] };
-    let elsewhere = Route {
-        region: None,
-        tiers: Some(tiers),
-        fallback: None,
-        geofence: false,
-        all_down: AllDown::Open,
-        failback: Failback::Auto,
-    };
+    let elsewhere = Route::new(
+        None,
+        Choices {
+            tiers: Some(tiers),
+            fallback: None,
+            geofence: false,
+            all_down: AllDown::Open,
+            failback: Failback::Auto,
+        },
+    );
     Service {
         name: Name::parse(name).unwrap(),
         zone: None,
@@ -85,6 +87,7 @@ fn service(name: &str, endpoints: &[Written<'_>], when: &[u16]) -> Service {
         endpoints: endpoints.iter().enumerate().map(|(at, written)| endpoint(at, *written)).collect(),
         policy: Policy { routes: Vec::new(), elsewhere },
         max_answers: 1,
+        needs: crate::model::OrderNeeds::default(),
         home: None,
         https: None,
         origin: Origin::file("test"),

@@ -118,9 +118,17 @@ impl Trial {
 
         // Every order that the log says is in force, and no other.
         let mut logged = BTreeSet::new();
-        let log = history(&self.disk, dir(), None, limits::HISTORY_ENTRIES_MAX, None).unwrap();
-        for entry in log.entries.iter().filter(|entry| entry.in_force) {
-            assert!(logged.insert(entry.revision.unwrap()), "each once");
+        let mut cursor = None;
+        loop {
+            let log = history(&self.disk, dir(), None, limits::HISTORY_ENTRIES_MAX, cursor).unwrap();
+            for entry in log.entries.iter().filter(|entry| entry.in_force) {
+                assert!(logged.insert(entry.revision.unwrap()), "each once");
+            }
+            assert!(log.next.is_none() || log.next > cursor, "pages lead on");
+            cursor = log.next;
+            if cursor.is_none() {
+                break;
+            }
         }
         for revision in &self.in_force {
             assert!(logged.contains(revision), "acknowledged order {revision} is lost after {end:?}: {found:?}");
@@ -381,4 +389,56 @@ fn ten_thousand_orders_find_room_on_a_full_disk() {
     let lost = desk.status(now).notes_lost;
     assert!(lost > 0 && lost < notes, "logs gave way: {lost} of {notes}");
     assert!(disk.list(dir()).unwrap().iter().all(|name| !name.contains("00000002")), "in the first file");
+}
+
+#[test]
+fn a_cursor_leads_to_the_same_place_when_files_were_begun_and_removed_meanwhile() {
+    let mut trial = Trial::new(7);
+    let none = BTreeSet::new();
+    let desk = trial.reopen(End::Kill, &none, &none);
+    let mut life = Life::new(&mut trial, desk);
+    let write = |life: &mut Life<'_>, orders: usize| {
+        for _ in 0..orders {
+            life.now.wall += Duration::from_secs(60);
+            life.now.instant += Duration::from_secs(60);
+            life.submit();
+            for hand in [Hand::House, Hand::Commit, Hand::House] {
+                while let Some(task) = life.desk.next(hand, life.now) {
+                    life.perform(task);
+                }
+            }
+            life.settle();
+        }
+    };
+    let pages = |disk: &Sim, since: Option<SystemTime>, from: Option<u64>| {
+        let (mut cursor, mut seqs, mut empty) = (from, Vec::new(), 0);
+        loop {
+            let page = history(disk, dir(), since, 7, cursor).unwrap();
+            empty += usize::from(page.entries.is_empty());
+            seqs.extend(page.entries.iter().map(|entry| entry.seq));
+            cursor = page.next;
+            if cursor.is_none() {
+                return (seqs, empty);
+            }
+        }
+    };
+    write(&mut life, 400);
+    let began = life.now.wall;
+    let files = |disk: &Sim| segment::all(disk, dir()).unwrap();
+    assert!(files(&life.trial.disk).len() > 5, "{:?}", files(&life.trial.disk));
+    let (before, _) = pages(&life.trial.disk, None, None);
+    assert!(before.len() > 400 && before.is_sorted(), "{}", before.len());
+    let middle = before[before.len() / 2];
+    let rest: Vec<u64> = before.iter().copied().filter(|seq| *seq > middle).collect();
+    write(&mut life, 50);
+    let oldest = files(&life.trial.disk)[0].1.clone();
+    life.trial.disk.remove(&oldest).unwrap();
+    let (after, _) = pages(&life.trial.disk, None, Some(middle));
+    assert_eq!(after[..rest.len()], rest[..], "the same, and what is new behind it");
+    assert_eq!(after.len(), rest.len() + 50);
+    let (left, _) = pages(&life.trial.disk, None, Some(1));
+    assert!(left.len() < before.len() + 50 && left[0] > 1, "what is removed is passed over");
+    // Of what is young only young files are read, and those that a clock that was set back could have filled.
+    let (young, empty) = pages(&life.trial.disk, Some(began + Duration::from_secs(1)), None);
+    assert!(young.len() == 50 && empty < 2, "{} {empty}", young.len());
 }

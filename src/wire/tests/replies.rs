@@ -6,7 +6,7 @@ use hickory_proto::op::Message;
 
 use super::{Random, message, opt, question};
 use crate::wire::types::{ede, rcode, rtype};
-use crate::wire::{Ecs, Ede, OptReply, Owner, Query, RrsetBuf, Section, Writer, name};
+use crate::wire::{Compact, Ecs, Ede, OptReply, Owner, Query, RrsetBuf, Section, Writer, name};
 
 const SECTIONS: [Section; 3] = [Section::Answer, Section::Authority, Section::Additional];
 
@@ -84,6 +84,17 @@ fn every_reply_says_the_same_to_two_other_libraries() {
                     1 => (Owner::QuestionSuffix(skip), query.qname().suffix(skip)),
                     _ => (Owner::Name(&other), &other[..]),
                 };
+                if random.chance(4)
+                    && let Some((ttl, rdata)) = rrset.records().next()
+                {
+                    // Compressed beforehand, against the owner in whatever case it was written then.
+                    let mut compact = b"before".to_vec();
+                    Compact::render(&owner_name.to_ascii_lowercase(), rrset.rtype, ttl, rdata, &mut compact);
+                    let compact = Compact::read(&compact[6..]).unwrap();
+                    writer.require_compact(section, owner, &compact).unwrap();
+                    plain.add(section, owner_name, rrset.rtype, ttl, rdata);
+                    continue;
+                }
                 let ttl = random.chance(3).then(|| random.below(1000) as u32);
                 writer.rrset(section, owner, &rrset, ttl).unwrap();
                 for (stored, rdata) in rrset.records() {
@@ -143,6 +154,44 @@ fn rfc1035_4_1_4_names_are_compressed_against_all_before_them() {
         b"\xc0\x4f\0\x01\0\x01\0\0\0\x3c\0\x04\x07\x07\x07\x07",
     ];
     assert_eq!(out[33..len], expected.concat());
+}
+
+#[test]
+fn a_compact_record_points_to_its_apex_and_into_itself_wherever_it_stands() {
+    let mut soa = Vec::new();
+    let numbers = [7; 20];
+    let rdata = [&b"\x03ns1\x01d\x07example\x03com\0\x04host\x01D\x07example\x03com\0"[..], &numbers].concat();
+    Compact::render(b"\x07example\x03com\0", rtype::SOA, 60, &rdata, &mut soa);
+    let soa = Compact::read(&soa).unwrap();
+    let head = b"\0\x06\0\x01\0\0\0\x3c\0\x23";
+    for (qname, pointer) in [(&b"\x07eXample\x03com\0"[..], 0x0c), (b"\x01a\x01b\x07eXample\x03com\0", 0x10)] {
+        let bytes = ask(qname);
+        let query = Query::parse(&bytes).unwrap();
+        let mut out = [0; 512];
+        let mut writer = Writer::new(&query, &mut out, 512).unwrap();
+        writer.require_compact(Section::Authority, Owner::QuestionSuffix(pointer - 12), &soa).unwrap();
+        let len = writer.finish(None);
+        let body = 16 + qname.len();
+        let own = (body + 2 + 10 + 4) as u8;
+        let pointer = pointer as u8;
+        let data = [&b"\x03ns1\x01d\xc0"[..], &[pointer], b"\x04host\xc0", &[own], &numbers];
+        assert_eq!(out[body..len], [&[0xc0, pointer], &head[..], &data.concat()].concat());
+    }
+}
+
+#[test]
+fn a_compact_record_that_does_not_fit_truncates() {
+    let bytes = ask(b"\x01a\0");
+    let query = Query::parse(&bytes).unwrap();
+    let mut ns = Vec::new();
+    Compact::render(b"\x01a\0", rtype::NS, 60, b"\x01b\x01a\0", &mut ns);
+    for (room, fits) in [(0x40, true), (19 + 2 + 10 + 4, true), (19 + 2 + 10 + 3, false), (19, false)] {
+        let mut out = [0; 512];
+        let mut writer = Writer::new(&query, &mut out, room).unwrap();
+        let written = writer.require_compact(Section::Answer, Owner::Question, &Compact::read(&ns).unwrap());
+        assert_eq!((written.is_ok(), writer.is_truncated()), (fits, !fits));
+        assert_eq!(writer.finish(None), if fits { 35 } else { 19 });
+    }
 }
 
 #[test]

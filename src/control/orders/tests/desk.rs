@@ -12,10 +12,12 @@ use crate::control::moves::Latches;
 use crate::control::orders::*;
 use crate::control::scene::Scene;
 use crate::geo::Atlas;
+use crate::limits;
 use crate::model::{
     AddressKey, DatacenterIx, Facts, Generation, Moment, OrderSettings, PolicySet, Revision, ServiceIx, Settings,
     State, Verdict,
 };
+use crate::store;
 use crate::table::{Base, Files, RoutingTable, standings};
 
 const PLACES: &str = "networks:\n  \
@@ -92,6 +94,18 @@ pub(super) fn pin(to: &str) -> Request {
     request
 }
 
+pub(super) fn clear() -> Request {
+    request(Order::ClearSwitch { whom: Whom::all() })
+}
+
+pub(super) fn failback(to: &str) -> Request {
+    request(Order::Failback { datacenters: vec![to.into()], whom: Whom::all() })
+}
+
+pub(super) fn undo(revision: Option<u64>) -> Request {
+    request(Order::Undo { revision })
+}
+
 pub(super) fn datacenters(names: &[&str]) -> Subject {
     Subject::Datacenters { names: names.iter().map(|name| (*name).to_owned()).collect(), services: None }
 }
@@ -123,6 +137,18 @@ impl Request {
                 whom.services = Some(names);
             }
             other => panic!("{other:?} has no services"),
+        }
+        self
+    }
+
+    pub(super) fn regions(mut self, regions: &[&str]) -> Request {
+        let names: BTreeSet<String> = regions.iter().map(|name| (*name).to_owned()).collect();
+        match &mut self.order {
+            Order::Switch { whom, .. }
+            | Order::ClearSwitch { whom }
+            | Order::Failback { whom, .. }
+            | Order::Ttl { whom, .. } => whom.regions = Some(names),
+            other => panic!("{other:?} has no regions"),
         }
         self
     }
@@ -189,6 +215,17 @@ impl Desk {
         self
     }
 
+    /// Health of one service's endpoints in a data centre.
+    pub(super) fn see_of(&mut self, service: &str, datacenter: &str, state: State) -> &mut Desk {
+        let (ix, dc, base) = (self.service(service), self.dc(datacenter), Arc::clone(&self.base));
+        let endpoints = base.policy().services[ix.at()].endpoints();
+        for (endpoint, _) in endpoints.filter(|(_, endpoint)| endpoint.datacenter == dc) {
+            self.health.health.of.insert(AddressKey { service: ix, endpoint, address: 0 }, Verdict::of(state));
+        }
+        self.settle();
+        self
+    }
+
     pub(super) fn down(&mut self, datacenters: &[&str]) -> &mut Desk {
         self.see(datacenters, State::Down)
     }
@@ -210,7 +247,8 @@ impl Desk {
         let scene = Scene::new(&base);
         let facts = self.facts();
         let of = |ix: ServiceIx| standings(scene.service(ix), ix, &facts);
-        self.holds.settle(base.policy(), &facts, of, self.settings.switch_hold, self.moment());
+        let all = (0..base.policy().services.len()).map(ServiceIx::from_at).collect();
+        self.holds.settle(base.policy(), &facts, &all, of, self.settings.switch_hold, self.moment());
         for at in 0..base.policy().services.len() {
             let ix = ServiceIx::from_at(at);
             let mut facts = self.facts();
@@ -226,8 +264,8 @@ impl Desk {
         Revision(self.book.revision() + 1)
     }
 
-    /// What a dry run says.
-    pub(super) fn dry(&self, request: &Request) -> Result<(Answer, Draft), OrderRefused> {
+    /// What an order is judged on now.
+    pub(super) fn on_ground<T>(&self, look: impl FnOnce(&Ground<'_>) -> T) -> T {
         let (world, rearmed, drained) = (self.world(), self.holds.rearmed(), BTreeSet::new());
         let ground = Ground {
             table: &self.table,
@@ -235,28 +273,57 @@ impl Desk {
             world: &world,
             drained: &drained,
             rearmed: &rearmed,
+            settling: &Unsettled,
+            thawed: None,
             now: self.wall(),
             settings: &self.settings,
         };
-        let resolved = validate(request, &ground)?;
-        let generation = Generation(self.table.generation().0 + 1);
-        let draft = draft(request, &resolved, &ground, (self.revision(), generation))?;
-        let samples: [Sample; 0] = [];
-        let assessed = assess(request, &resolved, &draft, &ground, Samples { queries: samples, span: Duration::ZERO });
-        let refusals = assessed.judgement.refusals.clone();
-        let answer = answer(&resolved, &draft, &assessed, &ground);
-        match refusals.is_empty() {
-            true => Ok((answer, draft)),
-            false => Err(OrderRefused::Rules { refusals }),
-        }
+        look(&ground)
+    }
+
+    pub(super) fn drafted(&self, request: &Request) -> Result<(Resolved, Draft), OrderRefused> {
+        self.on_ground(|ground| {
+            let resolved = validate(request, ground)?;
+            let generation = Generation(self.table.generation().0 + 1);
+            let draft = draft(request, &resolved, ground, (self.revision(), generation))?;
+            Ok((resolved, draft))
+        })
+    }
+
+    /// What a dry run says, and the journal's line of the deed.
+    fn look(&self, request: &Request) -> Result<(Answer, Draft, store::Order), OrderRefused> {
+        let (resolved, draft) = self.drafted(request)?;
+        self.on_ground(|ground| {
+            let nothing: [Sample; 0] = [];
+            let samples = Samples { queries: nothing, span: Duration::ZERO };
+            let assessed = assess(request, &resolved, &draft, ground, samples);
+            let answer = answer(&resolved, &draft, &assessed, ground);
+            if !assessed.judgement.refusals.is_empty() {
+                return Err(OrderRefused::Rules { refusals: assessed.judgement.refusals });
+            }
+            let idempotency = store::Idempotency {
+                key: "k".repeat(limits::IDEMPOTENCY_SCOPED_LEN_MAX),
+                request: "r".repeat(64),
+                answer: serde_json::to_value(answer.bounded()).unwrap(),
+            };
+            let line = journal(request, &resolved, &draft, &assessed.judgement, ground, Some(idempotency));
+            Ok((answer, draft, line))
+        })
+    }
+
+    /// What a dry run says.
+    pub(super) fn dry(&self, request: &Request) -> Result<(Answer, Draft), OrderRefused> {
+        self.look(request).map(|(answer, draft, _)| (answer, draft))
     }
 
     /// The whole way: through the journal as text, and compiled anew from what the store then holds.
     pub(super) fn order(&mut self, request: Request) -> Result<Answer, OrderRefused> {
-        let (answer, draft) = self.dry(&request)?;
+        let (answer, draft, line) = self.look(&request)?;
         if !draft.is_changed() {
             return Ok(answer);
         }
+        let len = serde_json::to_string(&line).unwrap().len() + 512;
+        assert!(len <= limits::JOURNAL_LINE_LEN_MAX, "the journal's line has {len} octets");
         let text: Vec<(String, String)> = draft
             .applied
             .book
@@ -270,6 +337,8 @@ impl Desk {
                 false => drop(self.store.insert(key, serde_json::from_str(&value).unwrap())),
             }
         }
+        let len: usize = self.store.iter().map(|(key, value)| store::carried_len(key, value)).sum();
+        assert!(len <= limits::STANDING_LEN_MAX, "the store holds {len} octets");
         let revision = draft.applied.book.revision();
         let entries = self.store.iter().map(|(key, value)| (key.as_str(), value));
         let (book, unread) = Book::of_entries(entries, revision);

@@ -15,10 +15,10 @@ use crate::model::{Generation, ServiceIx, State};
 use crate::table::RoutingTable;
 
 /// SplitMix64.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -26,11 +26,11 @@ impl Dice {
         ((z ^ (z >> 31)) % sides as u64) as usize
     }
 
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    pub(super) fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.roll(of.len())]
     }
 
-    fn one_in(&mut self, sides: usize) -> bool {
+    pub(super) fn one_in(&mut self, sides: usize) -> bool {
         self.roll(sides) == 0
     }
 }
@@ -61,7 +61,7 @@ fn subject(dice: &mut Dice) -> Subject {
     }
 }
 
-fn order(dice: &mut Dice, book: &Book) -> Order {
+pub(super) fn order(dice: &mut Dice, book: &Book) -> Order {
     let standing: Vec<u64> = book.standing().map(|standing| standing.revision).collect();
     match dice.roll(20) {
         0..=5 => Order::Switch {
@@ -93,6 +93,7 @@ fn samples(dice: &mut Dice) -> Vec<Sample> {
         service: ServiceIx::from_at(dice.roll(3)),
         client: IpAddr::from([10, 1 + dice.roll(4) as u8, 0, dice.roll(250) as u8]),
         rtype: 1,
+        weight: 3,
     };
     (0..50).map(|_| one(dice)).collect()
 }
@@ -168,7 +169,8 @@ fn shares_count_addresses_and_queries() {
         let service = BTreeSet::from([desk.service("api")]);
         impact(&table, &desk.table, &service, Samples { queries, span: Duration::from_secs(9) })
     };
-    let ask = |place: u8| Sample { service: desk.service("api"), client: [10, place, 0, 1].into(), rtype: 28 };
+    let ask =
+        |place: u8| Sample { service: desk.service("api"), client: [10, place, 0, 1].into(), rtype: 28, weight: 1 };
     // Elsewhere 100 : 50 : 30 becomes all dc2: 13 of 18 move.
     let elsewhere = impact_of(vec![ask(9)]).queries.unwrap();
     assert_eq!(elsewhere.moved_ppm, 722_223);

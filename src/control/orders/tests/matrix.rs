@@ -6,6 +6,7 @@
 
 use super::desk::{Desk, REFERENCE, switch};
 use crate::control::orders::OrderRefused;
+use crate::model::State;
 
 /// How it dies, and how many seconds later that is noticed (interval 5 s, timeout 3 s, threshold 3).
 const DEATHS: [(&str, u64); 3] = [("refused connection", 6), ("black hole", 9), ("hang", 9)];
@@ -102,10 +103,10 @@ fn a_target_that_stays_down_yields_to_policy_and_what_was_left_goes_last() {
     let mut desk = Desk::new(REFERENCE);
     desk.order(switch("dc2")).unwrap();
     assert_eq!(desk.all(), "dc2 dc2 dc2");
-    desk.at(10).down(&["dc2"]).at(69);
-    assert_eq!(desk.all(), "dc2 dc2 dc2", "59 s");
-    desk.at(70);
-    assert_eq!(desk.all(), "dc3 dc3 dc3", "60 s: not to dc1, which the switch left");
+    desk.at(10).down(&["dc2"]).at(84);
+    assert_eq!(desk.all(), "dc2 dc2 dc2", "60 s, and the 15 s that it takes to be seen up again");
+    desk.at(85);
+    assert_eq!(desk.all(), "dc3 dc3 dc3", "now: not to dc1, which the switch left");
     desk.at(100).up(&["dc2"]);
     assert_eq!(desk.all().split(' ').next(), Some("dc3"), "nobody comes back by accident");
     assert_eq!(desk.holds.rearmed(), [1].into());
@@ -140,8 +141,24 @@ fn a_dip_that_ends_in_time_is_forgotten() {
     let mut desk = Desk::new(REFERENCE);
     desk.order(switch("dc2")).unwrap();
     for start in [100, 200, 300] {
-        desk.at(start).down(&["dc2"]).at(start + 59).up(&["dc2"]);
+        desk.at(start).down(&["dc2"]).at(start + 74).up(&["dc2"]);
         assert_eq!(desk.all(), "dc2 dc2 dc2");
     }
     assert_eq!(desk.holds.next_wake(), None);
+}
+
+#[test]
+fn a_moment_of_silence_neither_ends_a_dip_nor_lasts_it_out() {
+    let mut desk = Desk::new(REFERENCE);
+    desk.order(switch("dc2")).unwrap();
+    desk.at(10).down(&["dc2"]).at(60).see(&["dc2"], State::Unknown).at(61).down(&["dc2"]).at(84);
+    assert_eq!(desk.all(), "dc2 dc2 dc2");
+    desk.at(85);
+    assert_eq!(desk.all(), "dc3 dc3 dc3", "75 s after it was first seen to be down");
+    let mut desk = Desk::new(REFERENCE);
+    desk.order(switch("dc2")).unwrap();
+    desk.at(10).down(&["dc2"]).at(60).see(&["dc2"], State::Unknown).at(1000);
+    assert_eq!(desk.all(), "dc2 dc2 dc2", "silence is not death");
+    desk.up(&["dc2"]).at(1001).down(&["dc2"]).at(1070);
+    assert_eq!(desk.all(), "dc2 dc2 dc2");
 }

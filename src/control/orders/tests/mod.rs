@@ -1,6 +1,10 @@
+mod bounds;
 mod desk;
 mod dry_run;
+mod leaving;
 mod matrix;
 mod names;
 mod rules;
 mod standing;
+mod taking_back;
+mod verdicts;

@@ -88,7 +88,7 @@ fn an_order_that_comes_after_another_than_expected_is_refused() {
     assert_eq!(refusal(&desk, &expecting(1)), OrderRefused::Revision(0));
     desk.order(expecting(0)).unwrap();
     assert_eq!(refusal(&desk, &expecting(0)), OrderRefused::Revision(1));
-    desk.settings.reason_required = true;
+    desk.settings.needs.reason = true;
     let silent = Request { reason: " ".into(), ..switch("dc3") };
     assert_eq!(refusal(&desk, &silent), OrderRefused::Missing("a reason"));
 }

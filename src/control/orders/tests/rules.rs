@@ -36,6 +36,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     // A pin to what is out would leave nothing.
     ("out dc2", "pin dc2", "target-out last-dc"),
     ("out dc2", "pin dc2 forced", ""),
+    // Forced down is out, whatever part of it was forced up.
+    ("forced-up dc2; forced-down dc2", "switch dc2", "target-out"),
     // The last to answer.
     ("", "drain dc1", ""),
     ("", "drain dc1,dc2", ""),
@@ -72,7 +74,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("", "pin dc2 long", "pin-needs-expiry"),
 ];
 
-fn parse(words: &str) -> Request {
+pub(super) fn parse(words: &str) -> Request {
     let words: Vec<&str> = words.split(' ').collect();
     let subject = || datacenters(&[words[1]]);
     let mut made = match words[0] {
