@@ -8,6 +8,7 @@
 //! One order at a time is in the journal's hands, so that the book that is journalled is the book that comes into
 //! force. What else comes meanwhile waits here, no longer than its sender does; health passes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -98,6 +99,8 @@ pub(super) struct Lane {
     pub(super) drained: BTreeSet<u64>,
     /// When that will be so of the others.
     draining: BTreeMap<u64, Moment>,
+    /// Of these, those whose time is still the worst case.
+    untimed: BTreeSet<u64>,
     clocks: Clocks,
     pub(super) clock: Clock,
     pub(super) parked: Option<Parked>,
@@ -133,6 +136,7 @@ impl Lane {
             frozen: None,
             drained: BTreeSet::new(),
             draining: BTreeMap::new(),
+            untimed: BTreeSet::new(),
             clocks: Clocks::new(now.moment, now.wall),
             clock: Clock::Steady,
             parked: None,
@@ -226,8 +230,11 @@ impl Lane {
         self.draining.retain(|revision, _| standing.contains(revision));
         self.drained.retain(|revision| standing.contains(revision));
         for revision in standing {
-            if !self.drained.contains(&revision) {
-                self.draining.entry(revision).or_insert(until);
+            if !self.drained.contains(&revision)
+                && let Entry::Vacant(new) = self.draining.entry(revision)
+            {
+                new.insert(until);
+                self.untimed.insert(revision);
             }
         }
         let done: Vec<u64> =
@@ -237,11 +244,13 @@ impl Lane {
         !done.is_empty()
     }
 
-    /// Counts anew for drains that are not over: when no answer is left of what they are about. Never longer than before.
+    /// Says of new drains when no answer is left of what they are about, in place of the worst case. Nothing is answered
+    /// with what is drained, so that is final.
     pub(super) fn retime(&mut self, until: impl Fn(&BTreeSet<Unit>) -> Moment) {
-        for (revision, at) in &mut self.draining {
-            if let Some(What::Out { units }) = self.book.get(*revision).map(|standing| &standing.what) {
-                *at = until(units).min(*at);
+        for revision in std::mem::take(&mut self.untimed) {
+            let Some(at) = self.draining.get_mut(&revision) else { continue };
+            if let Some(What::Out { units }) = self.book.get(revision).map(|standing| &standing.what) {
+                *at = until(units);
             }
         }
     }

@@ -1,14 +1,15 @@
 //! Whom clients leave, and when the last answer has expired that still names him.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::orders::{Sample, Samples, Unit};
 use super::status::Now;
+use super::tallied::Tallied;
 use super::writer::Control;
-use crate::model::{Endpoint, EndpointIx, PolicySet, Service, ServiceIx};
-use crate::table::{RoutingTable, ServiceView};
+use crate::model::{EndpointIx, Moment, Name, ServiceIx};
+use crate::table::{Base, RoutingTable, ServiceView};
 
 /// Endpoints of which some clients get fewer answers from `after` than they got from `before`, or the same for
 /// another time. Both have the same files.
@@ -38,31 +39,44 @@ fn left_by(was: &ServiceView<'_>, is: &ServiceView<'_>, outcome: u16) -> Vec<End
     if is_same_ttl && was.members(outcome).eq(is.members(outcome)) {
         return Vec::new();
     }
+    let (before, after) = (shares(was, outcome), shares(is, outcome));
     let total = |view: &ServiceView<'_>| view.members(outcome).map(|(_, weight)| u128::from(weight)).sum::<u128>();
     let (all_before, all_after) = (total(was), total(is));
-    let has_less = |endpoint: EndpointIx, weight: u32| {
-        let after = is.members(outcome).find(|(other, _)| *other == endpoint);
-        after.is_none_or(|(_, after)| u128::from(weight) * all_after > u128::from(after) * all_before)
+    let has_less = |endpoint: &EndpointIx, weight: u128| {
+        after.get(endpoint).is_none_or(|after| weight * all_after > after * all_before)
     };
-    was.members(outcome)
-        .filter(|(endpoint, weight)| !is_same_ttl || has_less(*endpoint, *weight))
-        .map(|(endpoint, _)| endpoint)
-        .collect()
+    let left = before.into_iter().filter(|(endpoint, weight)| !is_same_ttl || has_less(endpoint, *weight));
+    left.map(|(endpoint, _)| endpoint).collect()
 }
 
-/// The endpoints that an order out is about.
-fn endpoints(policy: &PolicySet, units: &BTreeSet<Unit>) -> Vec<(ServiceIx, EndpointIx)> {
-    let services = policy.services.iter().enumerate();
-    let all = services.flat_map(|(at, service)| {
-        service.endpoints().map(move |(ix, endpoint)| (ServiceIx::from_at(at), service, ix, endpoint))
-    });
-    let is_meant = |unit: &Unit, service: &Service, endpoint: &Endpoint| match unit {
-        Unit::Datacenter(id) => policy.datacenters[endpoint.datacenter.at()].id.as_str() == id,
-        Unit::Endpoint(name, id) => endpoint.id.as_str() == id && service.name.to_string() == *name,
-    };
-    all.filter(|(_, service, _, endpoint)| units.iter().any(|unit| is_meant(unit, service, endpoint)))
-        .map(|(ix, _, endpoint, _)| (ix, endpoint))
-        .collect()
+/// How often each endpoint is named.
+fn shares(view: &ServiceView<'_>, outcome: u16) -> BTreeMap<EndpointIx, u128> {
+    let mut shares: BTreeMap<EndpointIx, u128> = BTreeMap::new();
+    for (endpoint, weight) in view.members(outcome) {
+        *shares.entry(endpoint).or_default() += u128::from(weight);
+    }
+    shares
+}
+
+/// When the last answer has expired that names something of an order out; also what files no longer name in a data
+/// centre. `None`: there is none.
+fn last_of(tallied: &Tallied, base: &Base, units: &BTreeSet<Unit>) -> Option<Moment> {
+    let mut datacenters: BTreeSet<&str> = BTreeSet::new();
+    let mut endpoints: Vec<(ServiceIx, EndpointIx)> = Vec::new();
+    for unit in units {
+        match unit {
+            Unit::Datacenter(id) => drop(datacenters.insert(id)),
+            Unit::Endpoint(name, id) => {
+                let ix = Name::parse(name).ok().and_then(|name| base.service_named(&name));
+                let Some(ix) = ix else { continue };
+                let of = base.policy().services[ix.at()].endpoints();
+                endpoints
+                    .extend(of.filter(|(_, endpoint)| endpoint.id.as_str() == id).map(|(endpoint, _)| (ix, endpoint)));
+            }
+        }
+    }
+    let of_datacenters = (!datacenters.is_empty()).then(|| tallied.last_of(&datacenters)).flatten();
+    of_datacenters.max((!endpoints.is_empty()).then(|| tallied.last_expires(&endpoints)).flatten())
 }
 
 impl Control {
@@ -108,9 +122,9 @@ impl Control {
         now: Now,
     ) -> Option<SystemTime> {
         let tallied = Arc::clone(self.inbox.tallied());
-        let policy = self.base.policy();
         let last = |endpoints: &[(ServiceIx, EndpointIx)]| tallied.last_expires(endpoints).unwrap_or(now.moment);
-        self.lane.retime(|units| last(&endpoints(policy, units)).max(now.moment));
+        let base = &self.base;
+        self.lane.retime(|units| last_of(&tallied, base, units).unwrap_or(now.moment).max(now.moment));
         let left = left(before, after, touched);
         (!left.is_empty()).then(|| now.wall_at(last(&left).max(now.moment)))
     }

@@ -17,7 +17,7 @@
 //!
 //! Once a second [`super::minutes::Counting`] looks how many answers named each data centre.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -166,6 +166,23 @@ impl Tallied {
             }
         });
         of
+    }
+
+    /// When none is left in caches of the answers that named one of these data centres, whatever service, and whether or
+    /// not files still know it; `None`: there were none.
+    pub(super) fn last_of(&self, datacenters: &BTreeSet<&str>) -> Option<Moment> {
+        let mut given = Given::default();
+        let mut ids: BTreeSet<DatacenterId> = BTreeSet::new();
+        self.files().clone().each(|_, _, there, of| {
+            if datacenters.contains(there.as_str()) {
+                given = given.and(of);
+                if !ids.contains(there) {
+                    ids.insert(there.clone());
+                }
+            }
+        });
+        let unknown = ids.iter().filter_map(|id| self.unknown_until(id)).max();
+        unknown.max((given.count > 0).then_some(expires(given)))
     }
 
     /// Until when answers of the process before may be left that named a data centre; `None`: none are any more.

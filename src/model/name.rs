@@ -191,6 +191,12 @@ pub fn fmt_labels<'a>(labels: impl Iterator<Item = &'a [u8]>, f: &mut fmt::Forma
     let mut is_root = true;
     for label in labels {
         is_root = false;
+        // Mostly there is nothing to escape.
+        if let (true, Ok(text)) = (label.iter().copied().all(is_plain), std::str::from_utf8(label)) {
+            f.write_str(text)?;
+            f.write_str(".")?;
+            continue;
+        }
         for &octet in label {
             match octet {
                 b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
@@ -201,6 +207,10 @@ pub fn fmt_labels<'a>(labels: impl Iterator<Item = &'a [u8]>, f: &mut fmt::Forma
         f.write_str(".")?;
     }
     if is_root { f.write_str(".") } else { Ok(()) }
+}
+
+fn is_plain(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'*')
 }
 
 impl fmt::Debug for Name {

@@ -328,13 +328,23 @@ impl<'a> ServiceView<'a> {
         &self.chunk.datacenters[first..first + usize::from(plan.datacenter_count)]
     }
 
-    /// What clients of an outcome can be answered with: the endpoint that each variant names first, and its weight.
+    /// What clients of an outcome can be answered with: every endpoint that a variant names, with the variant's weight.
+    /// One that several variants name comes several times.
     pub fn members(&self, outcome: u16) -> impl Iterator<Item = (EndpointIx, u32)> + use<'a> {
         let plan = self.plan(outcome);
         let first = plan.first_variant as usize;
         let range = first..first + plan.variant_count as usize;
-        let (weights, bodies) = (&self.chunk.weights[range.clone()], &self.chunk.bodies[range]);
-        weights.iter().zip(bodies).map(|(weighted, body)| (EndpointIx(body.endpoint), weighted.weight))
+        let (weights, bodies, others) =
+            (&self.chunk.weights[range.clone()], &self.chunk.bodies[range], &self.chunk.others);
+        weights.iter().zip(bodies).flat_map(move |(weighted, body)| {
+            let first_other = body.first_other as usize;
+            let others = &others[first_other..first_other + usize::from(body.other_count)];
+            // Slots of a service follow each other as its endpoints do.
+            let first_slot = body.slot - u32::from(body.endpoint);
+            let endpoint = move |slot: &u32| u16::try_from(slot - first_slot).expect("a slot of this service");
+            let named = std::iter::once(body.endpoint).chain(others.iter().map(endpoint));
+            named.map(|endpoint| (EndpointIx(endpoint), weighted.weight))
+        })
     }
 
     /// The plan of an outcome: those with the same number have the same.

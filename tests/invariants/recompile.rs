@@ -7,7 +7,7 @@ use meridian::model::{
     AddressKey, Admin, EndpointIx, Facts, Generation, Latch, Override, OverrideKind, Revision, Scope, ServiceIx, State,
     Verdict, Weight,
 };
-use meridian::steer::{Plan, Source};
+use meridian::steer::{Plan, Source, Variant};
 use meridian::table::{RoutingTable, explain};
 
 use super::common::{Dice, Texts};
@@ -100,10 +100,12 @@ fn services_that_are_alike_get_what_each_of_them_would_get_alone() {
                 let view = table.service(ix);
                 let outcome = view.locate(*client).outcome;
                 let members: Vec<(EndpointIx, u32)> = view.members(outcome).collect();
+                let each = |of: &Variant| {
+                    let endpoints = of.endpoints.iter();
+                    endpoints.map(|(endpoint, _)| (*endpoint, of.weight)).collect::<Vec<_>>()
+                };
                 let (alone, verdict) = match explain(&table, ix, *client, 0).plan {
-                    Plan::Choose { variants, source, .. } => {
-                        (variants.iter().map(|of| (of.endpoints[0].0, of.weight)).collect(), Ok(source))
-                    }
+                    Plan::Choose { variants, source, .. } => (variants.iter().flat_map(each).collect(), Ok(source)),
                     Plan::NoData(why) => (Vec::new(), Err(why)),
                 };
                 assert_eq!((&members, view.verdict_of(outcome)), (&alone, verdict), "seed {seed}, {ix:?}, {client}");

@@ -24,7 +24,7 @@ use crate::api::view::{time, time_or_null};
 use crate::control::orders::{Forcing, Order, OrderRefused, Request, Rule, Sender, Subject, SwitchMode, Whom};
 use crate::control::{LatchName, NotOrdered, Ordered, Submission};
 use crate::limits::{IDEMPOTENCY_KEY_LEN_MAX, ORDER_EXPIRY_MAX_S};
-use crate::model::{DatacenterIx, Name};
+use crate::model::{DatacenterIx, Name, OverrideKind};
 
 /// `GET /api/switch`.
 pub(super) fn standing(asked: Asked) -> Outcome {
@@ -64,11 +64,30 @@ pub(super) async fn order(asked: Asked, call: Call) -> Outcome {
     let mut body = done_body(&view, &done, call);
     // Who asks again waits for what he waited for before.
     let asked_before = || asked.context.control.tallied().old_answers_until(done.answer.revision);
-    let until = if is_dry_run { None } else { done.old_answers_until.or_else(asked_before) };
+    let until = match (is_dry_run, done.is_repeated || !done.answer.changed) {
+        (true, _) => None,
+        (false, false) => done.old_answers_until,
+        // What is not known any more is taken for the worst.
+        (false, true) => done.old_answers_until.or_else(asked_before).or_else(|| worst_case(&view)),
+    };
     if let Some(datacenters) = datacenters(&asked, &view, call) {
         body.insert("datacenters".into(), datacenters.into());
     }
     Ok(wait::answered(&asked.context, body, until, patience).await)
+}
+
+/// When no cache has an answer any more that was given until now.
+fn worst_case(view: &View) -> Option<SystemTime> {
+    let (base, facts) = (view.table.base(), view.table.facts());
+    let ordered = facts.overrides.iter().filter_map(|order| match &order.kind {
+        OverrideKind::Ttl(ttl) => Some(ttl.as_secs()),
+        OverrideKind::Pin { .. }
+        | OverrideKind::Prefer { .. }
+        | OverrideKind::Schedule { .. }
+        | OverrideKind::Weight { .. } => None,
+    });
+    let ttl = base.policy().services.iter().map(|service| service.ttl.as_secs()).chain(ordered).max()?;
+    SystemTime::now().checked_add(Duration::from_secs(ttl.into()))
 }
 
 /// A person says that the wall clock is right.

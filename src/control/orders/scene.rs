@@ -1,13 +1,14 @@
 //! The two sides of an order that is judged, looked at once: whom it moves, from what to what.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::list;
 use super::impact::{Shift, shifts};
 use super::left::policys_choice;
 use super::names::Names;
-use super::order::{Deed, ELSEWHERE, Whom};
+use super::order::{Deed, Whom};
 use super::rules::{Case, Rule, Verdict, refuse};
 use crate::limits;
 use crate::model::{DatacenterIx, EndpointIx, Facts, Override, OverrideKind, Route, ServiceIx, State};
@@ -55,6 +56,8 @@ pub(super) struct Scene<'a> {
     stronger: Vec<&'a Override>,
     /// Whom the order names as the one to answer.
     pub(super) target: Option<Target<'a>>,
+    /// Positions of the shifts of those whom the order sends to its target.
+    sent: OnceCell<Vec<usize>>,
 }
 
 pub(super) struct Target<'a> {
@@ -106,7 +109,7 @@ impl<'a> Scene<'a> {
         };
         let shifts = shifts(case.before, case.after, case.touched).collect();
         let stronger = stronger(case);
-        Scene { case, names, standings, shifts, stronger, target }
+        Scene { case, names, standings, shifts, stronger, target, sent: OnceCell::new() }
     }
 
     pub(super) fn route(&self, shift: &Shift) -> &'a Route {
@@ -134,26 +137,35 @@ impl<'a> Scene<'a> {
     /// Clients whom the order sends to its target, and who are not there already. Where another order decides, this one
     /// sends nobody.
     pub(super) fn sent<'s>(&'s self, target: &'s Target<'_>) -> impl Iterator<Item = &'s Shift> {
+        // Several rules ask.
+        let sent = self.sent.get_or_init(|| {
+            let sent = self.shifts.iter().enumerate().filter(|(_, shift)| self.is_sent(target, shift));
+            sent.map(|(at, _)| at).collect()
+        });
+        sent.iter().map(|at| &self.shifts[*at])
+    }
+
+    fn is_meant(&self, target: &Target<'_>, shift: &Shift) -> bool {
+        let covers = |whom: &Whom| whom.covers(&self.names.name(shift.service), &self.names.region(shift.region));
+        self.case.resolved.services.contains(&shift.service) && (target.whom.is_everybody() || covers(target.whom))
+    }
+
+    fn is_sent(&self, target: &Target<'_>, shift: &Shift) -> bool {
+        if !self.is_meant(target, shift) || self.reach(target, shift).is_empty() {
+            return false;
+        }
         let well = Facts::all_up();
-        self.shifts.iter().filter(move |shift| {
-            let is_there = self.case.resolved.services.contains(&shift.service);
-            let region = self.names.region(shift.region);
-            let is_meant = target.whom.covers(&self.names.name(shift.service), &region);
-            if !is_there || !is_meant || self.reach(target, shift).is_empty() {
-                return false;
+        let policys = || policys_choice(&self.names, shift.service, &self.names.region(shift.region), &well);
+        match &target.from {
+            // Some of them move, if policy would give them one of those.
+            Some(_) if shift.from != shift.to => true,
+            Some(from) => policys().is_some_and(|dc| from.contains(&dc)) && self.moves(target, shift),
+            // Back home go those who are at home there; the others, to where policy has them.
+            None if target.is_home => {
+                policys().is_some_and(|dc| target.datacenters.contains(&dc)) && !self.is_at(target, shift)
             }
-            let policys = || policys_choice(&self.names, shift.service, &region, &well);
-            match &target.from {
-                // Some of them move, if policy would give them one of those.
-                Some(_) if shift.from != shift.to => true,
-                Some(from) => policys().is_some_and(|dc| from.contains(&dc)) && self.moves(target, shift),
-                // Back home go those who are at home there; the others, to where policy has them.
-                None if target.is_home => {
-                    policys().is_some_and(|dc| target.datacenters.contains(&dc)) && !self.is_at(target, shift)
-                }
-                None => self.moves(target, shift),
-            }
-        })
+            None => self.moves(target, shift),
+        }
     }
 
     fn is_at(&self, target: &Target<'_>, shift: &Shift) -> bool {
@@ -207,19 +219,19 @@ impl<'a> Scene<'a> {
         let mut fenced: BTreeSet<String> = BTreeSet::new();
         let mut left_up: BTreeSet<String> = BTreeSet::new();
         for shift in &self.shifts {
-            let (service, region) = (self.names.name(shift.service), self.names.region(shift.region));
-            if !self.case.resolved.services.contains(&shift.service) || !target.whom.covers(&service, &region) {
+            if !self.is_meant(target, shift) {
                 continue;
             }
+            let region = || self.names.region(shift.region);
             if self.reach(target, shift).is_empty() {
-                fenced.insert(format!("{region} of {service}"));
+                fenced.insert(format!("{} of {}", region(), self.names.name(shift.service)));
                 continue;
             }
             if shift.from == shift.to {
                 continue;
             }
-            if !target.is_home && region != ELSEWHERE {
-                lost.insert(region);
+            if !target.is_home && shift.region.is_some() {
+                lost.insert(region());
             }
             let before = &self.standings[&shift.service].0;
             for (endpoint, _) in self.case.before.service(shift.service).members(shift.outcome) {

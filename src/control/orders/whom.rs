@@ -27,6 +27,11 @@ impl Whom {
         Whom::default()
     }
 
+    /// True when it is about everybody.
+    pub(super) fn is_everybody(&self) -> bool {
+        self.services.is_none() && self.regions.is_none()
+    }
+
     /// True when it is about clients of `region` that ask for `service`.
     pub fn covers(&self, service: &str, region: &str) -> bool {
         self.services.as_ref().is_none_or(|services| services.contains(service))
