@@ -188,6 +188,7 @@ begin() { # server, world
     # shellcheck disable=SC2086 # words on purpose
     took=$(until_right "$server" "$began" $first) ||
         { echo "$server does not start over $world:" >&2 && tail -20 "$home/$server.log" >&2 && exit 1; }
+    keep_on_cpu "${pid[$server]}"
     note "\"kind\":\"start\",\"world\":\"$world\",\"server\":\"$server\",\"ms\":$took,\"memory_kb\":$(memory_kb "${pid[$server]}")"
 }
 

@@ -353,6 +353,12 @@ start() { # server
     pid[$1]=$!
 }
 
+# Keeps all threads of a process and of its children where servers run: Knot spreads its own over all processors.
+keep_on_cpu() { # pid
+    local of
+    for of in "$1" $(pgrep -P "$1" || true); do taskset -apc "$server_cpu" "$of" >/dev/null; done
+}
+
 reload() { # server
     case $1 in
     gdnsd) gdnsdctl -c "$home/gdnsd" reload-zones >/dev/null 2>&1 ;;
