@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What size costs: queries, start, reload and memory against the number of names, services, regions and endpoints of
-# a tier; beside the names, NSD with the same.
+# What size costs: queries, start and memory against the number of names, services, regions, GeoIP networks and
+# endpoints of a tier, and compiling against the number of services; beside the names, NSD with the same.
 #
 #   benches/growth.sh            everything, about 10 minutes
 #   benches/growth.sh --quick    small sizes: does it all still work?
@@ -17,11 +17,11 @@ source benches/compare/worlds.sh
 # shellcheck source-path=SCRIPTDIR/.. source=benches/compare/servers.sh
 source benches/compare/servers.sh
 
-names=(100 1000 10000 100000 1000000) service_counts=(10 100 1000 10000 50000) regions=(1 10 100 1000)
-tiers=(1 3 16 64 256) turns=3 span=1 results=target/growth.jsonl
+names=(100 1000 10000 100000 1000000) service_counts=(10 100 1000 10000 100000) regions=(1 10 100 1000)
+tiers=(1 3 16 64 256) prefixes=(16 18 20 22 24 26 28) turns=3 span=1 results=target/growth.jsonl
 while (($#)); do
     case $1 in
-    --quick) names=(100 1000) service_counts=(10 100) regions=(1 10) tiers=(1 16) turns=1 span=0.3 ;;
+    --quick) names=(100 1000) service_counts=(10 100) regions=(1 10) tiers=(1 16) prefixes=(16 18) turns=1 span=0.3 ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" && exit ;;
     *) echo "unknown: $1; see --help" >&2 && exit 2 ;;
     esac
@@ -41,6 +41,8 @@ trap 'exit 143' TERM
 
 build_programs
 choose_cpus
+scale=${SCALE:-$(cargo build --release --bench scale --message-format json 2>/dev/null |
+    sed -n 's/.*"name":"scale".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}
 mkdir -p target
 : >"$results"
 
@@ -129,3 +131,34 @@ for size in "${tiers[@]}"; do
     measure meridian tier "$size" '--name www.example.com --expect static' \
         "--name svc00000.example.net --expect place --places $home/us"
 done
+# Networks of 10.0.0.0/8, each with that prefix, whose countries alternate in no simple way. Clients are /24s: of
+# longer networks the first in each counts, since ECS says no more than that.
+for prefix in "${prefixes[@]}"; do
+    size=$((1 << (prefix - 8)))
+    awk -v prefix="$prefix" -v size="$size" -v home="$home" 'BEGIN {
+        split("US DE JP", country)
+        print "cidr,country" >home "/geoip.csv"
+        random = 1
+        for (at = 0; at < size; at++) {
+            random = (random * 16807) % 2147483647
+            group = 1 + random % 3
+            first = at * 2 ^ (32 - prefix)
+            net = "10." int(first / 65536) % 256 "." int(first / 256) % 256 "."
+            print net first % 256 "/" prefix "," country[group] >home "/geoip.csv"
+            if (first % 256 == 0)
+                print net "0/24 " group >home "/networks"
+        }
+    }'
+    "$meridian" geo import "$home/geoip.csv" --epoch 1700000000 --out "$home/geoip/GeoLite2-Country.mmdb" >/dev/null
+    make_world small
+    configure meridian small
+    measure meridian geoip "$size" '--name www.example.com --expect static' \
+        "--name svc00000.example.net --expect service --places $home/networks --ecs"
+done
+
+# Compiling: services of 20 regions and 6 endpoints, 16 different rule sets.
+for size in "${service_counts[@]}"; do
+    "$scale" services "$size" 16 | tee "$home/scale" | sed -n "s/^  \(compile \|compiled\|recompile, one data centre down\|recompile, a switch of one\)/$size services: &/p"
+    python3 benches/compare/growth.py --compile "$size" "$home/scale" >>"$results"
+done
+python3 benches/compare/growth.py "$results" --chart benches/growth.svg

@@ -9,6 +9,9 @@
 //! cargo bench --bench instructions -- NXDOMAIN && callgrind_annotate --auto=yes target/callgrind/profile.1
 //! ```
 //!
+//! gungraun does the same and more, and wants a runner of its very version installed, which a fresh machine would have
+//! to build first; what is needed of it are these few lines.
+//!
 //! With `--check` it fails where there are more than [`world::Case::instructions_max`]: `tests/instructions.sh`.
 
 mod world;

@@ -25,6 +25,7 @@ use meridian::model::{
     DatacenterIx, Facts, Forced, Generation, Latch, Override, OverrideKind, RegionIx, Revision, Scope, ServiceIx,
     Settings,
 };
+use meridian::sys;
 use meridian::table::{Base, RoutingTable};
 
 /// Changes of each kind that are timed.
@@ -169,6 +170,8 @@ fn loaded(zones: &Path, geoip: &[PathBuf]) -> Arc<Base> {
         Paths { zones: zones.to_owned(), geoip: geoip.to_vec(), geoip_if_present: false, geoip_required: false };
     let load = time("load: read, resolve, join, maps", || load(&paths, &settings, false));
     world::must_be_fine(&load.found);
+    // As the server does.
+    sys::give_memory_back();
     let base = load.base.expect("no errors");
     say("resident, beyond the program", format_args!("{} MB", memory_mb("VmRSS") - before));
     say("at the peak of loading", format_args!("{} MB", memory_mb("VmHWM") - before));

@@ -38,6 +38,12 @@ pub const UDP_QUERY_LEN_MAX: usize = 1536;
 /// Queries a UDP worker receives and answers with one table, and with one system call each way.
 pub const BATCH_LEN: usize = 64;
 
+/// From so many names on a batch is looked ahead: 100 octets each, they fill a processor's own cache then.
+pub const LOOK_AHEAD_NAMES: usize = 10_000;
+
+/// From so many services on: one kilobyte each.
+pub const LOOK_AHEAD_SERVICES: usize = 1_000;
+
 /// CNAME and DNAME hops followed inside our zones for one query.
 pub const CNAME_HOPS_MAX: usize = 8;
 
@@ -712,6 +718,10 @@ pub const API_FAILURES_KEPT: usize = 4_096;
 
 /// A reload that has been reading files for so long is alarmed: ten thousand services take a few seconds.
 pub const RELOAD_SLOW_MS: u64 = 30_000;
+
+/// By so much the reading of files gives way to answers, orders and probes: where others keep a processor busy it gets a
+/// tenth of it, so a reload takes ten times as long there at most, and elsewhere no longer than ever.
+pub const RELOAD_NICENESS: i32 = 10;
 
 /// Reloads that wait for one that is still reading files; the next reading answers all of them.
 pub const RELOADS_WAITING_MAX: usize = 64;

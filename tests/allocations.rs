@@ -15,7 +15,7 @@ use std::sync::Arc;
 use common::Texts;
 use common::message::*;
 use meridian::answer::{Outcome, answer};
-use meridian::limits::{BATCH_LEN, MESSAGE_LEN_MAX};
+use meridian::limits::{BATCH_LEN, LOOK_AHEAD_SERVICES, MESSAGE_LEN_MAX};
 use meridian::model::{Admin, DatacenterIx, Facts, Generation, Settings};
 use meridian::serve::Worker;
 use meridian::sys::{UdpSocket, Wait};
@@ -64,7 +64,8 @@ fn allocations(work: impl FnOnce()) -> u64 {
     CALLS.get() - before
 }
 
-fn table() -> RoutingTable {
+/// With so many services besides.
+fn table(more: usize) -> RoutingTable {
     let mut zone = String::from(
         "$TTL 60\n@ SOA ns1 h 1 2 3 4 5\n@ NS ns1\n@ MX 10 static\nns1 A 192.0.2.53\nstatic A 192.0.2.1\n\
          static AAAA 2001:db8::1\nwww CNAME twice\ntwice CNAME static\ngeoalias CNAME geo\n*.wild A 192.0.2.2\n\
@@ -92,6 +93,12 @@ fn table() -> RoutingTable {
     let texts = policies.iter().fold(Texts::policy(policies[0]), |texts, policy| match *policy == policies[0] {
         true => texts,
         false => texts.and_policy(policy),
+    });
+    let texts = (0..more).fold(texts, |texts, at| {
+        texts.and_policy(&format!(
+            "gslb: {{ domain: s{at}.example.com, policies: {{ default: {{ type: geolocation }}, beijing: {{ primary: a }} }}, \
+             endpoints: {{ a: {{ ip: 192.0.2.24 }}, b: {{ ip: 192.0.2.25 }} }} }}"
+        ))
     });
     let settings = Settings {
         version: Some("Meridian".into()),
@@ -167,7 +174,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, u16)> {
 
 #[test]
 fn no_kind_of_answer_allocates() {
-    let table = table();
+    let table = table(0);
     let mut out = vec![0; MESSAGE_LEN_MAX];
     let debug_client = Question::new("x", A).from("127.0.0.1").asked();
     for (what, octets, rcode) in kinds() {
@@ -193,13 +200,25 @@ fn no_kind_of_answer_allocates() {
 
 #[test]
 fn a_turn_of_a_worker_allocates_nothing() {
-    let publisher = Publisher::new(table());
+    assert!(!table(0).is_worth_looking_ahead());
+    turn_allocates_nothing(table(0), kinds());
+}
+
+#[test]
+fn a_turn_that_looks_ahead_in_a_large_table_allocates_nothing() {
+    let table = table(LOOK_AHEAD_SERVICES);
+    assert!(table.is_worth_looking_ahead());
+    let one = |at: usize| ("one of many", Question::new(&format!("s{at}.example.com"), A).octets(), NOERROR);
+    turn_allocates_nothing(table, kinds().into_iter().chain((0..LOOK_AHEAD_SERVICES).map(one)).collect());
+}
+
+fn turn_allocates_nothing(table: RoutingTable, kinds: Vec<(&'static str, Vec<u8>, u16)>) {
+    let publisher = Publisher::new(table);
     let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(socket.local_address()).unwrap();
     client.set_nonblocking(true).unwrap();
     let mut worker = Worker::new(Arc::new(socket), publisher.subscription().reader().unwrap());
-    let kinds = kinds();
     let mut buffer = [0; 4096];
     for round in 0..3 {
         for batch in kinds.chunks(BATCH_LEN) {

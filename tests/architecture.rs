@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("steer", &["limits", "model"]),
     ("health", &["limits", "model", "sys"]),
     ("zone", &["limits", "model", "sys", "diag", "wire"]),
-    ("table", &["limits", "model", "diag", "wire", "geo", "steer", "health", "zone"]),
+    ("table", &["limits", "model", "sys", "diag", "wire", "geo", "steer", "health", "zone"]),
     ("answer", &["limits", "model", "wire", "steer", "zone", "table"]),
     ("telemetry", &["limits", "model"]),
     ("serve", &["limits", "model", "sys", "wire", "table", "answer", "telemetry"]),
@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["limits", "model", "diag"]),
     ("demo", &["limits", "model"]),
     ("store", &["limits", "model"]),
-    ("control", &["limits", "model", "diag", "config", "geo", "zone", "steer", "health", "table", "store"]),
+    ("control", &["limits", "model", "sys", "diag", "config", "geo", "zone", "steer", "health", "table", "store"]),
     ("api", &["limits", "model", "diag", "sys", "steer", "health", "table", "explain", "control", "demo", "telemetry"]),
 ];
 

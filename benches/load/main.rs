@@ -6,6 +6,7 @@
 //!             the server's processes took of processor and memory meanwhile
 //! load wait   asks one question again and again until the reply is right, and prints how long that took
 //! load churn  sends requests to an HTTP API at a rate
+//! load targets  answers probes
 //! ```
 //!
 //! Who is asked what: names are a pattern with a number (`host%07.example.com`), drawn at random; clients are
@@ -26,6 +27,7 @@ mod histogram;
 mod process;
 mod question;
 mod streams;
+mod targets;
 
 use std::io;
 use std::net::SocketAddr;
@@ -55,6 +57,8 @@ enum Command {
     Wait(Wait),
     /// Send HTTP requests at a rate and print one line of JSON
     Churn(churn::Churn),
+    /// Answer probes over HTTP on every address of loopback, until the standard input ends
+    Targets(targets::Targets),
 }
 
 #[derive(Args)]
@@ -153,6 +157,7 @@ fn main() -> io::Result<()> {
             Ok(())
         }
         Command::Churn(churn) => churn.run(),
+        Command::Targets(targets) => targets.run(),
     }
 }
 
@@ -173,14 +178,14 @@ fn run(run: &Run) -> io::Result<()> {
         Transport::Tcp => streams::run(run.asking.server, &work, run.connections, false, &pace, &mut watch)?,
         Transport::Dot => streams::run(run.asking.server, &work, run.connections, true, &pace, &mut watch)?,
     };
-    println!("{}", report(&tally, watch.usage()));
+    println!("{}", report(&tally, watch.usage(), watch.threads()));
     if let Some(wrong) = &tally.first_wrong {
         return Err(io::Error::other(format!("{} replies are wrong; the first: {wrong}", tally.wrong)));
     }
     Ok(())
 }
 
-fn report(tally: &Tally, usage: Option<Usage>) -> serde_json::Value {
+fn report(tally: &Tally, usage: Option<Usage>, threads: &[(String, Duration)]) -> serde_json::Value {
     let elapsed_s = tally.elapsed.as_secs_f64();
     let per_query = |time: Duration| time.as_secs_f64() * 1e6 / tally.right.max(1) as f64;
     let mut report = json!({
@@ -203,6 +208,10 @@ fn report(tally: &Tally, usage: Option<Usage>) -> serde_json::Value {
         fields.insert("user_us".into(), (per_query(usage.cpu) * usage.user_share).into());
         fields.insert("busy".into(), (usage.cpu.as_secs_f64() / elapsed_s).into());
         fields.insert("memory_kb".into(), usage.memory_kb.into());
+        // Microseconds in each second.
+        let of = |time: Duration| (time.as_secs_f64() * 1e6 / elapsed_s).round();
+        let threads = threads.iter().map(|(name, cpu)| (name.clone(), of(*cpu).into()));
+        fields.insert("threads_us".into(), serde_json::Value::Object(threads.collect()));
     }
     report
 }

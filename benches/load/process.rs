@@ -1,5 +1,6 @@
 //! What a process and its children take of processor and memory, from /proc.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -14,9 +15,13 @@ pub(crate) struct Usage {
     pub(crate) memory_kb: u64,
 }
 
-#[derive(Clone, Copy, Default)]
+/// Ticks of the clock in a second: Linux tells programs of no other.
+const TICKS: f64 = 100.0;
+
+#[derive(Clone, Default)]
 struct Reading {
-    cpu_ns: u64,
+    /// By process and thread: its name and what it ran.
+    threads: BTreeMap<(u32, u32), (String, u64)>,
     /// In ticks of the clock.
     user: u64,
     system: u64,
@@ -27,12 +32,13 @@ pub(crate) struct Watch {
     pid: Option<u32>,
     began: Reading,
     usage: Option<Usage>,
+    threads: Vec<(String, Duration)>,
 }
 
 impl Watch {
     /// Of nothing, when there is no process to watch.
     pub(crate) fn new(pid: Option<u32>) -> Watch {
-        Watch { pid, began: Reading::default(), usage: None }
+        Watch { pid, began: Reading::default(), usage: None, threads: Vec::new() }
     }
 
     pub(crate) fn begin(&mut self) {
@@ -44,11 +50,30 @@ impl Watch {
         let now = read(pid);
         let user = now.user.saturating_sub(self.began.user) as f64;
         let system = now.system.saturating_sub(self.began.system) as f64;
+        let mut of: BTreeMap<&str, u64> = BTreeMap::new();
+        for (thread, (name, cpu_ns)) in &now.threads {
+            let before = self.began.threads.get(thread).map_or(0, |(_, cpu_ns)| *cpu_ns);
+            *of.entry(name).or_default() += cpu_ns.saturating_sub(before);
+        }
+        let living = of.values().sum::<u64>();
+        // Threads that have ended took their figures with them: they are what the process has more, as far as its
+        // ticks can tell.
+        let all = ((user + system) * 1e9 / TICKS) as u64;
+        let ended = all.saturating_sub(living);
+        if ended > (5.0 * 1e9 / TICKS) as u64 {
+            of.insert("ended", ended);
+        }
+        self.threads = of.iter().map(|(name, ns)| ((*name).to_owned(), Duration::from_nanos(*ns))).collect();
         self.usage = Some(Usage {
-            cpu: Duration::from_nanos(now.cpu_ns.saturating_sub(self.began.cpu_ns)),
+            cpu: Duration::from_nanos(of.values().sum()),
             user_share: user / (user + system).max(1.0),
             memory_kb: family(pid).into_iter().map(memory_kb).sum(),
         });
+    }
+
+    /// What threads ran, by their names; `ended`: those that are no more.
+    pub(crate) fn threads(&self) -> &[(String, Duration)] {
+        &self.threads
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {
@@ -62,7 +87,9 @@ fn read(pid: u32) -> Reading {
         for task in entries(&format!("/proc/{pid}/task")) {
             // What it ran, in nanoseconds, stands first.
             let text = fs::read_to_string(format!("/proc/{pid}/task/{task}/schedstat")).unwrap_or_default();
-            sum.cpu_ns += text.split_whitespace().next().and_then(|field| field.parse().ok()).unwrap_or(0);
+            let cpu_ns = text.split_whitespace().next().and_then(|field| field.parse().ok()).unwrap_or(0);
+            let name = fs::read_to_string(format!("/proc/{pid}/task/{task}/comm")).unwrap_or_default();
+            sum.threads.insert((pid, task), (name.trim().to_owned(), cpu_ns));
         }
         let fields = stat(pid);
         let field = |at: usize| fields.get(at).and_then(|field| field.parse().ok()).unwrap_or(0);

@@ -33,7 +33,8 @@ use crate::limits::MESSAGE_LEN_MAX;
 use crate::model::Settings;
 use crate::table::{RoutingTable, Tallier, Tally};
 use crate::wire::types::{class, rcode};
-use crate::wire::{Ecs, OptReply, Query, Reject, Writer};
+use crate::wire::{Ecs, HEADER_LEN, OptReply, QName, Query, Reject, Writer};
+use crate::zone::NameHash;
 
 /// How a query came; it bounds the reply and decides what may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,24 @@ fn answer_with<T: Tally>(
         chaos::answer(&query, settings, &mut writer);
     }
     Outcome::Reply(writer.finish(query.edns().map(|_| &opt)))
+}
+
+/// Has the processor fetch what answering these queries will read, as far as names and senders say; those that are no
+/// queries are left out. It changes no answer. Nothing is done for a single query, nor for a table that the caches
+/// hold.
+pub fn look_ahead<'q>(
+    queries: impl ExactSizeIterator<Item = (&'q [u8], IpAddr)>,
+    table: &RoutingTable,
+    tallier: &Tallier<'_>,
+) {
+    if queries.len() > 1 && table.is_worth_looking_ahead() {
+        let questions = queries.filter_map(|(query, client)| {
+            let mut name = QName::blank();
+            name.fill(query.get(HEADER_LEN..)?)?;
+            Some((NameHash::of(name.as_wire()), client))
+        });
+        table.look_ahead(questions, tallier);
+    }
 }
 
 /// The client's address as its resolver tells it, when we believe the resolver and it tells one.

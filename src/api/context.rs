@@ -64,7 +64,7 @@ impl Context {
     ) -> Context {
         let (requests, failures) =
             (registry.counter(&catalogue::API_REQUESTS), registry.counter(&catalogue::API_AUTH_FAILURES));
-        registry.add(RoutingSource { control: control.clone(), sightings: sightings.clone() });
+        registry.add(RoutingSource::new(control.clone(), sightings.clone()));
         let streams = Arc::new(Semaphore::new(EVENT_STREAMS_MAX));
         registry.add(StreamSource(Arc::clone(&streams)));
         let orders = OrderCounters::new(&registry);

@@ -1,20 +1,23 @@
 //! What the table, control and the probes know, as metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+mod endpoints;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
 
+use self::endpoints::Endpoints;
 use super::admission::Admission;
 use super::sightings::Sightings;
 use super::view;
 use crate::control::orders::OrderRefused;
-use crate::control::{Handle, NotOrdered, Ordered, Status, Unanswered};
+use crate::control::{Handle, NotOrdered, Ordered, Status, There, Unanswered, Watching};
 use crate::health::TargetId;
 use crate::limits::EVENT_STREAMS_MAX;
-use crate::model::{Admin, CheckIx, DatacenterId, DatacenterIx, OverrideKind, ServiceIx, State};
-use crate::table::RoutingTable;
+use crate::model::{Admin, CheckIx, DatacenterIx, OverrideKind, PolicySet, State};
 use crate::telemetry::{IntCounterVec, Page, Registry, Source, Summary, catalogue as the};
 
 const STATES: [&str; 3] = ["up", "down", "unknown"];
@@ -22,12 +25,29 @@ const ADMIN: [&str; 3] = ["in", "draining", "out"];
 
 /// Table, data centres, endpoints, latches, probes.
 pub(super) struct RoutingSource {
-    pub(super) control: Handle,
-    pub(super) sightings: Option<Arc<dyn Sightings>>,
+    control: Handle,
+    sightings: Option<Arc<dyn Sightings>>,
+    /// One page at a time is made of these.
+    known: Mutex<Known>,
+}
+
+/// What holds from page to page.
+#[derive(Default)]
+struct Known {
+    endpoints: Endpoints,
+    /// How many targets there are of a data centre and check, and of which list of targets that is so.
+    targets: (Weak<Watching>, Vec<(DatacenterIx, CheckIx, u64)>),
+}
+
+impl RoutingSource {
+    pub(super) fn new(control: Handle, sightings: Option<Arc<dyn Sightings>>) -> RoutingSource {
+        RoutingSource { control, sightings, known: Mutex::default() }
+    }
 }
 
 impl Source for RoutingSource {
     fn write(&self, page: &mut Page) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (table, status) = (self.control.table(), self.control.status());
         let (policy, facts) = (table.base().policy(), table.facts());
         page.count(&the::GENERATION, &[], table.generation().0);
@@ -43,7 +63,8 @@ impl Source for RoutingSource {
         for (kind, count) in overrides {
             page.count(&the::OVERRIDES, &[kind], count);
         }
-        for (at, counted) in view::count_datacenters(&table).iter().enumerate() {
+        let counted = known.endpoints.write(page.family(&the::ENDPOINT_STATE), &table);
+        for (at, counted) in counted.iter().enumerate() {
             let name = policy.datacenters[at].short_name();
             page.state(&the::DATACENTER_STATE, &[name], &STATES, counted.state().as_str());
             for (state, count) in
@@ -57,42 +78,58 @@ impl Source for RoutingSource {
             let latches = facts.latches.iter().filter(|latch| latch.datacenter.at() == at).count();
             page.count(&the::LATCHES, &[name], latches as u64);
         }
-        for (at, service) in policy.services.iter().enumerate() {
-            let standings = crate::table::standings(service, ServiceIx::from_at(at), facts);
-            let name = service.name.to_string();
-            for ((_, endpoint), standing) in service.endpoints().zip(&standings) {
-                let datacenter = policy.datacenters[endpoint.datacenter.at()].short_name();
-                let labels = [name.as_str(), endpoint.id.as_str(), datacenter];
-                page.state(&the::ENDPOINT_STATE, &labels, &STATES, standing.state().as_str());
-            }
-        }
-        answers(page, &self.control, &table);
+        answers(page, &self.control);
         page.set(&the::BLIND, &[], f64::from(u8::from(status.blindness.is_some())));
         page.count(&the::FALLS_HELD, &[], status.blindness.as_ref().map_or(0, |blindness| blindness.held as u64));
         page.count(&the::ALARMS, &[], status.alarms.len() as u64);
         if let Some(sightings) = &self.sightings {
-            probes(page, &status, &**sightings);
+            targets(page, &status, &mut known.targets);
+            probes(page, status.base.policy(), &**sightings);
         }
     }
 }
 
 /// What workers have tallied. Services that were never answered have no series.
-fn answers(page: &mut Page, control: &Handle, table: &RoutingTable) {
-    let datacenters = &table.base().policy().datacenters;
-    let mut of_datacenter: BTreeMap<DatacenterId, u64> = BTreeMap::new();
-    let short = |id: &DatacenterId| {
-        let known = datacenters.iter().find(|datacenter| datacenter.id == *id);
-        known.map_or_else(|| id.to_string(), |datacenter| datacenter.short_name().to_owned())
-    };
-    for (service, counts) in control.tallied().counts() {
-        for (datacenter, count) in counts {
-            page.count(&the::ANSWERS, &[&service, &short(&datacenter)], count);
-            *of_datacenter.entry(datacenter).or_default() += count;
+fn answers(page: &mut Page, control: &Handle) {
+    let answers = control.tallied().answers();
+    let datacenters = &answers.base().policy().datacenters;
+    let mut of_datacenter = vec![0; datacenters.len()];
+    let (family, mut name) = (page.family(&the::ANSWERS), String::new());
+    answers.each(|service, counts| {
+        let mut of_label = Vec::with_capacity(counts.len());
+        for (there, count) in counts {
+            let label = match there {
+                There::Of(ix) => {
+                    of_datacenter[ix.at()] += count;
+                    datacenters[ix.at()].short_name()
+                }
+                There::Gone(id) => id.as_str(),
+            };
+            add_to(&mut of_label, label, *count);
         }
+        if family.room() == 0 {
+            return family.omit(of_label.len());
+        }
+        name.clear();
+        let _ = write!(name, "{service}");
+        for (label, count) in &of_label {
+            family.count(&[&name, label], *count);
+        }
+    });
+    let mut of_label = Vec::with_capacity(datacenters.len());
+    for (datacenter, count) in datacenters.iter().zip(of_datacenter) {
+        add_to(&mut of_label, datacenter.short_name(), count);
     }
-    for datacenter in datacenters {
-        let count = of_datacenter.get(&datacenter.id).copied().unwrap_or_default();
-        page.count(&the::DATACENTER_ANSWERS, &[datacenter.short_name()], count);
+    for (label, count) in &of_label {
+        page.count(&the::DATACENTER_ANSWERS, &[label], *count);
+    }
+}
+
+/// Data centres may be called alike, one that is gone and its successor above all: no series comes twice.
+fn add_to<'a>(counts: &mut Vec<(&'a str, u64)>, label: &'a str, count: u64) {
+    match counts.iter_mut().find(|(other, _)| *other == label) {
+        Some((_, sum)) => *sum += count,
+        None => counts.push((label, count)),
     }
 }
 
@@ -106,19 +143,27 @@ fn kind(kind: &OverrideKind) -> &'static str {
     }
 }
 
-fn probes(page: &mut Page, status: &Status, sightings: &dyn Sightings) {
+/// Each target once for a data centre and check, whatever the number of its addresses.
+fn targets(page: &mut Page, status: &Status, known: &mut (Weak<Watching>, Vec<(DatacenterIx, CheckIx, u64)>)) {
     let policy = status.base.policy();
-    // Each target once for a data centre and check, whatever the number of its addresses.
-    let mut targets: BTreeMap<(DatacenterIx, CheckIx), BTreeSet<TargetId>> = BTreeMap::new();
-    for (key, check, target) in status.targets() {
-        let datacenter = policy.services[key.service.at()].endpoint(key.endpoint).datacenter;
-        targets.entry((datacenter, check)).or_default().insert(target);
+    if !std::ptr::eq(known.0.as_ptr(), Arc::as_ptr(status.watching())) {
+        let datacenter_of = |key: crate::model::AddressKey| policy.services[key.service.at()].endpoint(key.endpoint);
+        let of = status.targets().map(|(key, check, target)| (datacenter_of(key).datacenter, check, target));
+        let mut of: Vec<(DatacenterIx, CheckIx, TargetId)> = of.collect();
+        of.sort_unstable();
+        of.dedup();
+        let groups = of.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1));
+        let counts = groups.map(|group| (group[0].0, group[0].1, group.len() as u64)).collect();
+        *known = (Arc::downgrade(status.watching()), counts);
     }
-    for ((datacenter, check), targets) in targets {
+    for (datacenter, check, count) in &known.1 {
         let labels =
             [policy.datacenters[datacenter.at()].short_name(), policy.checks[usize::from(check.0)].id.as_str()];
-        page.count(&the::TARGETS, &labels, targets.len() as u64);
+        page.count(&the::TARGETS, &labels, *count);
     }
+}
+
+fn probes(page: &mut Page, policy: &PolicySet, sightings: &dyn Sightings) {
     // No time to tell: a page without it is better than one that waits.
     let Some(numbers) = sightings.numbers() else { return };
     let all = numbers.counters;

@@ -41,7 +41,16 @@ impl Counted {
         }
     }
 
-    fn add(&mut self, standing: &Standing) {
+    /// Those and these.
+    pub(super) fn join(&mut self, other: &Counted) {
+        self.up += other.up;
+        self.down += other.down;
+        self.unknown += other.unknown;
+        self.held += other.held;
+    }
+
+    /// One more.
+    pub(super) fn add(&mut self, standing: &Standing) {
         match standing.state() {
             State::Up => self.up += 1,
             State::Down => self.down += 1,

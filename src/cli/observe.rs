@@ -207,7 +207,9 @@ impl Aims {
         let Load { base, found, .. } = control::load(&Paths::of(server), &server.settings, ns_required(server));
         let Some(base) = base else { return Err(refused(&found)) };
         let targets = Targets::of(base.policy(), &server.settings.health, None, registry);
-        Ok(Aims { targets: targets.map_err(|error| error.to_string())?, base })
+        let targets = targets.map_err(|error| error.to_string())?;
+        registry.keep(&targets.targets.iter().map(|target| target.id).collect());
+        Ok(Aims { targets, base })
     }
 }
 

@@ -342,7 +342,7 @@ pub(super) fn run(call: Call, stamp: &StampArgs, text: impl Fn(&Value, &str, &st
         let mut silent = 0;
         for (server, expected) in expected.iter_mut().enumerate() {
             let outcome = dry(server);
-            *expected = outcome.as_ref().ok().map(|reply| reply.body["revision"].clone());
+            *expected = outcome.as_ref().ok().map(|reply| reply.body["expected_revision"].clone());
             let flag = client.flag(server);
             match tell(&client, server, Output::Text, outcome, |done| text(done, &what, &flag)) {
                 0 => {}

@@ -104,11 +104,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
 pub fn read_file(path: &Path, len_max: u64) -> Result<SourceFile, Box<Diagnostic>> {
     let io = |error: std::io::Error| Box::new(unreadable(path, &error));
     // A pipe or a device would hold the load up for ever.
-    if !fs::metadata(path).map_err(io)?.is_file() {
+    let metadata = fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
         let message = format!("{} is not a regular file", path.display());
         return Err(Box::new(Diagnostic::error("not-a-file", message)));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(len_max)).unwrap_or(0));
     // The file may grow while it is read: the length that counts is that of what came.
     fs::File::open(path).map_err(io)?.take(len_max + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > len_max {

@@ -10,7 +10,9 @@
 //! errors come at once, and the load is refused in the end.
 
 use std::collections::BTreeMap;
+use std::iter::Zip;
 use std::rc::Rc;
+use std::{slice, vec};
 
 use serde_json::{Map, Value, json};
 
@@ -135,7 +137,7 @@ impl<T: Form> Form for Vec<T> {
     fn read(node: &Node, report: &mut Report) -> Option<Vec<T>> {
         match &node.kind {
             // An item that is refused leaves a gap; the error says so.
-            Kind::List(items) => Some(items.iter().filter_map(|item| T::read(item, report)).collect()),
+            Kind::List(items) => Some(all(items.len(), items.iter().filter_map(|item| T::read(item, report)))),
             Kind::Scalar { .. } | Kind::Mapping(_) => {
                 refuse(node, "wrong-type", Self::expected(), None, report);
                 None
@@ -178,11 +180,12 @@ impl<T: Form> Form for OneOrMany<T> {
     }
 }
 
-/// A short form, or a mapping.
+/// A short form, or a mapping. Mappings have many fields and are rare where there is a short form, so they are kept
+/// elsewhere.
 #[derive(Clone, Debug)]
 pub(super) enum Either<S, M> {
     Short(S),
-    Mapping(M),
+    Mapping(Box<M>),
 }
 
 impl<S: Form, M: Form> Form for Either<S, M> {
@@ -196,7 +199,7 @@ impl<S: Form, M: Form> Form for Either<S, M> {
 
     fn read(node: &Node, report: &mut Report) -> Option<Either<S, M>> {
         if M::takes(node) {
-            return M::read(node, report).map(Either::Mapping);
+            return M::read(node, report).map(|mapping| Either::Mapping(Box::new(mapping)));
         }
         if S::takes(node) {
             return S::read(node, report).map(Either::Short);
@@ -228,7 +231,8 @@ impl<K: Form, V: Form> Form for Entries<K, V> {
             refuse(node, "wrong-type", Self::expected(), None, report);
             return None;
         };
-        Some(Entries(entries.iter().filter_map(|(key, value)| read_entry(key, value, report)).collect()))
+        let read = entries.iter().filter_map(|(key, value)| read_entry(key, value, report));
+        Some(Entries(all(entries.len(), read)))
     }
 
     fn schema(defs: &mut Defs) -> Value {
@@ -287,7 +291,7 @@ pub(super) struct Table {
 
 /// The values of a mapping, in the order of its table.
 pub(super) struct Values<'a> {
-    pub(super) fields: std::vec::IntoIter<(&'static Field, Option<Rc<Node>>)>,
+    pub(super) fields: Zip<slice::Iter<'static, Field>, vec::IntoIter<Option<Rc<Node>>>>,
     /// Keys that the table does not know.
     pub(super) rest: Vec<&'a (Node, Rc<Node>)>,
 }
@@ -319,8 +323,7 @@ impl Table {
                 (Need::Required | Need::Optional | Need::Default(_), _) => {}
             }
         }
-        let fields: Vec<_> = self.fields.iter().zip(values).collect();
-        Some(Values { fields: fields.into_iter(), rest })
+        Some(Values { fields: self.fields.iter().zip(values), rest })
     }
 
     /// As the end of "expected …".
@@ -496,7 +499,14 @@ pub(super) use mapping;
 
 /// Keys that are names, with their values.
 pub(super) fn entries<K: Form, V: Form>(rest: &[&(Node, Rc<Node>)], report: &mut Report) -> Entries<K, V> {
-    Entries(rest.iter().filter_map(|(key, value)| read_entry(key, value, report)).collect())
+    Entries(all(rest.len(), rest.iter().filter_map(|(key, value)| read_entry(key, value, report))))
+}
+
+/// So many values, or fewer when some are refused, without room for more.
+fn all<T>(len: usize, values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::with_capacity(len);
+    all.extend(values);
+    all
 }
 
 /// Puts the schema of a mapping among the definitions, once, and refers to it.

@@ -27,6 +27,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// UDP workers; `None`: one a core.
     pub threads: Option<usize>,
+    /// Each UDP worker stays on one processor.
+    pub pin_threads: bool,
     /// How long a UDP worker does not sleep after a query.
     pub busy_poll: Duration,
     /// Bounds of TCP and TLS connections.
@@ -99,6 +101,7 @@ impl Default for Server {
         Server {
             listen: LISTEN_DEFAULT.to_vec(),
             threads: None,
+            pin_threads: false,
             busy_poll: Duration::ZERO,
             tcp: Tcp {
                 connections: limits::STREAM_CONNECTIONS_MAX,
@@ -155,6 +158,8 @@ mapping! {
         listen: OneOrMany<At<SocketAddr>>,
         /// UDP workers. Default: one a core.
         threads: At<Whole<1, { limits::WORKERS_MAX as u64 }>>,
+        /// Each UDP worker stays on one processor: for machines that do nothing else.
+        pin_threads: At<bool> = "false",
         /// How long a UDP worker goes on asking for queries after the last one before it sleeps: answers come
         /// sooner, and a core is busy meanwhile.
         busy_poll: At<Lasting<0, { limits::UDP_BUSY_POLL_MAX_MS }>> = "0s",
@@ -328,6 +333,7 @@ fn read_dns(spec: &DnsSpec, server: &mut Server, report: &mut Report) {
         server.listen = addresses.into_iter().map(|addr| Listen { addr, if_present: false }).collect();
     }
     server.threads = spec.threads.as_ref().and_then(|n| usize::try_from(n.value.0).ok());
+    server.pin_threads = spec.pin_threads.as_ref().is_some_and(|pin| pin.value);
     if let Some(lasting) = &spec.busy_poll {
         server.busy_poll = lasting.value.0;
     }
@@ -450,7 +456,7 @@ mod tests {
     #[test]
     fn everything_that_is_said_is_heard() {
         let server = load(
-            "dns:\n  listen: [192.0.2.1:53, '[2001:db8::1]:53']\n  threads: 4\n  busy_poll: 5ms\n  udp_response_size: 1400\n  \
+            "dns:\n  listen: [192.0.2.1:53, '[2001:db8::1]:53']\n  threads: 4\n  pin_threads: true\n  busy_poll: 5ms\n  udp_response_size: 1400\n  \
              tcp: {connections: 100, connections_per_client: 10, idle: 30s}\n  \
              dot: {listen: '192.0.2.1:853', cert: a.pem, key: b.pem}\n  nsid: ns1\n  version: none of your business\n  \
              server_id: ns1\n  ecs: {trust: [10.0.0.0/8]}\n  debug: {allow: 10.1.0.0/16}\nzones: /etc/zones\n\
@@ -460,6 +466,7 @@ mod tests {
         assert_eq!(server.listen.len(), 2);
         assert!(server.listen.iter().all(|listen| !listen.if_present));
         assert_eq!((server.threads, server.tcp.connections, server.tcp.connections_per_client), (Some(4), 100, 10));
+        assert!(server.pin_threads);
         assert_eq!((server.tcp.idle, server.busy_poll), (Duration::from_secs(30), Duration::from_millis(5)));
         assert_eq!(server.dot.unwrap().key, PathBuf::from("b.pem"));
         assert_eq!((server.geoip.len(), server.geoip_if_present), (2, false));
@@ -490,7 +497,7 @@ error[unknown-field]: the DNS side has no field `lisen`
  --> meridian.yaml:2:3
   |
 2 |   lisen: 127.0.0.1:53
-  |   ^^^^^ expected one of `listen`, `threads`, `busy_poll`, `udp_response_size`, `tcp`, `dot`, `nsid`, `version`, `server_id`, `ecs`, `debug`
+  |   ^^^^^ expected one of `listen`, `threads`, `pin_threads`, `busy_poll`, `udp_response_size`, `tcp`, `dot`, `nsid`, `version`, `server_id`, `ecs`, `debug`
   |
 help: did you mean `listen`?
 

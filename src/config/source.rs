@@ -1,5 +1,7 @@
 //! The text of files, and places in it.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Related};
@@ -49,8 +51,14 @@ impl Span {
 struct Source {
     name: Arc<str>,
     text: Arc<str>,
-    /// Octet at which each line begins.
-    lines: Vec<usize>,
+    /// Octet at which each line begins; asked for by findings alone.
+    lines: OnceCell<Vec<usize>>,
+}
+
+impl Source {
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| line_starts(&self.text))
+    }
 }
 
 /// The texts of one load, for messages.
@@ -73,20 +81,19 @@ impl Sources {
     /// Takes in a file. One that is not UTF-8 is kept up to the first octet that is not, and refused.
     pub(super) fn add(&mut self, file: &SourceFile) -> Result<u32, Box<Diagnostic>> {
         let (valid, bad) = match std::str::from_utf8(&file.bytes) {
-            Ok(text) => (text.to_owned(), None),
+            Ok(text) => (Cow::Borrowed(text), None),
             Err(error) => {
                 let valid = &file.bytes[..error.valid_up_to()];
-                (String::from_utf8_lossy(valid).into_owned(), file.bytes.get(error.valid_up_to()))
+                (String::from_utf8_lossy(valid), file.bytes.get(error.valid_up_to()))
             }
         };
         let text: Arc<str> = valid.strip_prefix('\u{feff}').unwrap_or(&valid).into();
-        let lines = line_starts(&text);
-        self.0.push(Source { name: file.name.clone(), text, lines });
+        self.0.push(Source { name: file.name.clone(), text, lines: OnceCell::new() });
         let ix = u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX);
         let Some(&octet) = bad else { return Ok(ix) };
         let source = &self.0[self.0.len() - 1];
-        let line = source.lines.len();
-        let column = source.text[source.lines[line - 1]..].chars().count() + 1;
+        let line = source.lines().len();
+        let column = source.text[source.lines()[line - 1]..].chars().count() + 1;
         let span = Span { file: ix, line: small(line), column: small(column), len: 0 };
         let error = Diagnostic::error("not-utf8", format!("octet 0x{octet:02x} is not UTF-8"))
             .expected("UTF-8 text")
@@ -114,8 +121,8 @@ impl Sources {
     fn line(&self, span: Span) -> &str {
         let Some(source) = self.0.get(span.file as usize) else { return "" };
         let line = (span.line as usize).saturating_sub(1);
-        let Some(&from) = source.lines.get(line) else { return "" };
-        let to = source.lines.get(line + 1).copied().unwrap_or(source.text.len());
+        let Some(&from) = source.lines().get(line) else { return "" };
+        let to = source.lines().get(line + 1).copied().unwrap_or(source.text.len());
         source.text[from..to].trim_end_matches(['\r', '\n'])
     }
 

@@ -23,7 +23,7 @@ mapping! {
         /// The version of the format.
         version: At<Whole<1, 1>> = "1",
         /// One service: a name whose addresses are decided.
-        gslb: ServiceSpec,
+        gslb: Nested<ServiceSpec>,
         /// Data centres by id: where they are, their other names, what they can carry.
         datacenters: Entries<DatacenterId, Option<DatacenterSpec>>,
         /// Several data centres under one name, such as a city.
@@ -53,7 +53,7 @@ mapping! {
         /// The data centre whose switch means "back to policy".
         home: At<String>,
         /// A health check of the service's own, for each address of its endpoints.
-        health_check: HealthCheckSpec,
+        health_check: Nested<HealthCheckSpec>,
         /// Shared health checks: a name, a list (all must be up), or a combination.
         checks: ChecksSpec,
         /// Answer HTTPS queries (type 65) too, with hints from the chosen endpoint.

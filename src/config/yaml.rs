@@ -59,6 +59,14 @@ impl Node {
         Node { kind: Kind::Scalar { text: text.into(), plain: true }, span, given: false, size: 1, height: 1 }
     }
 
+    /// A scalar's text.
+    fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            Kind::List(_) | Kind::Mapping(_) => None,
+        }
+    }
+
     /// True when nothing was written, or `~` or `null` (YAML 1.2.2 §10.3.2).
     pub(super) fn is_null(&self) -> bool {
         match &self.kind {
@@ -111,8 +119,14 @@ struct Open {
 
 enum Collection {
     List(Vec<Rc<Node>>),
-    Mapping { entries: Vec<(Node, Rc<Node>)>, keys: HashMap<Box<str>, Span>, key: Key },
+    Mapping { entries: Vec<(Node, Rc<Node>)>, keys: Keys, key: Key },
 }
+
+/// Where each key of a mapping was given, once the mapping is large; the keys of small ones are compared one by one.
+type Keys = HashMap<Box<str>, Span>;
+
+/// From so many keys on a mapping is large.
+const KEYS_LARGE: usize = 16;
 
 /// Where a mapping stands.
 enum Key {
@@ -185,7 +199,7 @@ impl Builder<'_> {
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.tag(tag.as_deref(), span);
-                    let mapping = Collection::Mapping { entries: Vec::new(), keys: HashMap::new(), key: Key::Awaited };
+                    let mapping = Collection::Mapping { entries: Vec::new(), keys: Keys::new(), key: Key::Awaited };
                     self.begin(mapping, anchor, span)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.end()?,
@@ -290,7 +304,7 @@ impl Builder<'_> {
         match &mut open.collection {
             Collection::List(items) => items.push(node),
             Collection::Mapping { entries, keys, key } => match std::mem::replace(key, Key::Awaited) {
-                Key::Awaited => *key = accept_key(self.report, keys, &node, span),
+                Key::Awaited => *key = accept_key(self.report, entries, keys, node, span),
                 Key::Is(name) => {
                     let value = named_by(node, &name);
                     entries.push((name, value));
@@ -303,7 +317,7 @@ impl Builder<'_> {
 }
 
 /// A key is a scalar, new in its mapping.
-fn accept_key(report: &mut Report, keys: &mut HashMap<Box<str>, Span>, node: &Node, span: Span) -> Key {
+fn accept_key(report: &mut Report, entries: &[(Node, Rc<Node>)], keys: &mut Keys, node: Rc<Node>, span: Span) -> Key {
     let Kind::Scalar { text, plain } = &node.kind else {
         let error = Diagnostic::error("yaml-key", format!("{} cannot be a key", node.describe())).expected("a name");
         report.at(span, error);
@@ -315,16 +329,25 @@ fn accept_key(report: &mut Report, keys: &mut HashMap<Box<str>, Span>, node: &No
         report.at(span, error);
         return Key::Refused;
     }
-    if let Some(first) = keys.get(text) {
-        let first = report.related(*first, "first given here");
+    if let Some(first) = first_given(entries, keys, text) {
+        let first = report.related(first, "first given here");
         let error = Diagnostic::error("duplicate-key", format!("{} is given twice", quote(text)))
             .help("keep one of the two")
             .related(first);
         report.at(span, error);
         return Key::Refused;
     }
-    keys.insert(text.clone(), span);
-    Key::Is(Node { span, ..node.clone() })
+    Key::Is(Node { span, ..Rc::unwrap_or_clone(node) })
+}
+
+/// Where `text` is a key already.
+fn first_given(entries: &[(Node, Rc<Node>)], keys: &mut Keys, text: &str) -> Option<Span> {
+    if entries.len() < KEYS_LARGE {
+        return entries.iter().find(|(key, _)| key.text() == Some(text)).map(|(key, _)| key.span);
+    }
+    let known = keys.len();
+    keys.extend(entries[known..].iter().filter_map(|(key, _)| Some((key.text()?.into(), key.span))));
+    keys.get(text).copied()
 }
 
 /// A list, a mapping or nothing is shown at the key that names it.
@@ -430,6 +453,23 @@ mod tests {
         assert_eq!(found[0].code, "duplicate-key");
         assert_eq!(found[0].at.as_ref().unwrap().to_string(), "a.yaml:3:1");
         assert_eq!(found[0].related[0].at.to_string(), "a.yaml:1:1");
+    }
+
+    #[test]
+    fn a_key_of_a_large_mapping_is_known_whenever_it_was_given() {
+        let mapping = |keys: usize| (0..keys).map(|key| format!("k{key}: x\n")).collect::<String>();
+        for keys in [1, KEYS_LARGE - 1, KEYS_LARGE, KEYS_LARGE + 1, 3 * KEYS_LARGE] {
+            assert_eq!(codes(&mapping(keys)), [""; 0]);
+            for again in [0, keys / 2, keys - 1] {
+                let text = format!("{}'k{again}': y\nz: x\nk{again}: z\n", mapping(keys));
+                let found = load(&text).1;
+                let places: Vec<String> = found.iter().map(|found| found.at.as_ref().unwrap().to_string()).collect();
+                assert_eq!(places, [format!("a.yaml:{}:1", keys + 1), format!("a.yaml:{}:1", keys + 3)]);
+                let first = format!("a.yaml:{}:1", again + 1);
+                assert!(found.iter().all(|found| found.code == "duplicate-key"));
+                assert!(found.iter().all(|found| found.related[0].at.to_string() == first), "{found:?}");
+            }
+        }
     }
 
     #[test]

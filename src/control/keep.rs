@@ -68,7 +68,7 @@ pub struct Snapshot {
     pub latches: Arc<[KeptLatch]>,
     /// All tiers with a condition that clients have entered.
     pub entered: Arc<[KeptEntry]>,
-    /// Where preferences have yielded.
+    /// Where preferences have yielded, or are about to.
     pub yields: Arc<[KeptYield]>,
     /// The last known state of every watched address, by blocks of services. A block that is the same pointer as in
     /// the snapshot before has not changed.
@@ -91,7 +91,7 @@ pub struct Restored {
     pub latches: Vec<KeptLatch>,
     /// Entered tiers.
     pub entered: Vec<KeptEntry>,
-    /// Where preferences have yielded.
+    /// Where preferences have yielded, or are about to.
     pub yields: Vec<KeptYield>,
     /// Last known states.
     pub health: Vec<KeptAddress>,

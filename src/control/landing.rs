@@ -150,18 +150,27 @@ impl Control {
 
     /// Judges the order on the ground as it is now, and lets it take effect.
     fn again(&mut self, mut parked: Parked, now: Now) {
-        let scenery = self.scenery(parked.wall, std::mem::take(&mut parked.rearmed));
         let judged = match parked.judged.take().filter(|(version, _)| *version == self.version()) {
             // Nothing has changed since: neither has what it is.
             Some((_, judged)) => Ok(Ok(*judged)),
-            None => sound("judging an order again", || self.draft_again(&parked, &scenery)),
-        };
-        let ordered = match judged {
-            Ok(Ok(judged)) => self.take_effect(&parked.submission.request, judged, true, now),
-            Ok(Err(refused)) => {
-                self.tell_refusal(&parked.submission.request, &refused, &scenery);
-                Err(refused.into())
+            None => {
+                let rearmed = std::mem::take(&mut parked.rearmed);
+                sound("judging an order again", || {
+                    let scenery = self.scenery(parked.wall, rearmed);
+                    let judged = self.draft_again(&parked, &scenery);
+                    if let Err(refused) = &judged {
+                        self.tell_refusal(&parked.submission.request, refused, &scenery);
+                    }
+                    judged
+                })
             }
+        };
+        // Whoever is answered too late has been told that it is not in force. From here on it is.
+        let now = self.later(now);
+        let ordered = match judged {
+            Ok(Ok(_)) if parked.answer_by <= now.moment => Err(NotOrdered::late()),
+            Ok(Ok(judged)) => self.take_effect(&parked.submission.request, judged, true, now),
+            Ok(Err(refused)) => Err(refused.into()),
             Err(defect) => Err(defect),
         };
         match ordered {
@@ -207,7 +216,7 @@ impl Control {
             // It may be in the table already.
             let back = sound("going back to before an order", || {
                 self.lane.look_for_names(self.base.policy());
-                let until = now.moment + self.ttl_of(&self.all_services()).unwrap_or_default();
+                let until = now.moment + self.ttl_of_all();
                 self.lane.drain(until, now.moment);
                 self.finish(Changes { touched: self.all_services(), is_new: true, ..Changes::default() }, now);
             });

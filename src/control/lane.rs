@@ -291,7 +291,7 @@ impl Lane {
             .values()
             .min()
             .map(|tried| *tried + retry)
-            .filter(|_| self.parked.is_none() && self.clock == Clock::Steady);
+            .filter(|_| self.is_free() && self.clock == Clock::Steady);
         let expiry = match self.clock {
             Clock::Steady => {
                 let at = self.book.next_expiry(self.seen.wall);

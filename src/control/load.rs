@@ -56,13 +56,15 @@ pub struct Load {
 const FOR_WANT_OF_A_ZONE: [&str; 4] = ["cname-at-apex", "no-ns", "wildcard-without-zone", "wrong-zone"];
 
 /// Reads everything under `paths`. `ns_required`: some listener is not on loopback, so services of their
-/// own zone need real name servers.
+/// own zone need real name servers. Reading takes several times the room of what is kept: whoever reads sees to it that
+/// it is given back ([`crate::sys::give_memory_back`]).
 pub fn load(paths: &Paths, settings: &Settings, ns_required: bool) -> Load {
     let mut found = Vec::new();
     let (atlas, has_geoip) = atlas(paths, &mut found);
     let listing = config::read_dir(&paths.zones);
     found.extend(listing.diagnostics);
     let (policy, tests, more) = config::load_policies(&listing.policies, &*atlas, settings);
+    drop(listing.policies);
     found.extend(more);
     warn_of_lost_files(&policy, &mut found);
     let atlas = atlas.with_networks(&policy.networks);

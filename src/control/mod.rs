@@ -15,6 +15,7 @@
 //! - [`Tallied`] knows what was answered, by names and across reloads; `leaving` says by it when the last answer has
 //!   expired that an order made old.
 //! - [`Control`] is the writer: `settle` draws what follows from an event, `publish` tells it. It runs on a thread of its own, so compiling starves nobody; [`Handle`] talks to it.
+//! - [`Seams`] are what it leans on.
 //! - [`Status`] is what it tells everyone who looks, [`Feed`] what happened, for those who follow; a [`Keeper`] stores what should outlive the process: [`Stored`],
 //!   of a [`Memory`].
 //!
@@ -45,6 +46,7 @@ mod publish;
 mod reading;
 mod reports;
 mod scene;
+mod seams;
 mod settle;
 mod status;
 mod stored;
@@ -65,7 +67,10 @@ pub use keep::{Forgetful, Keeper, KeptAddress, Noted, Restored, Snapshot};
 pub use load::{Load, Paths, load};
 pub use moves::KeptLatch;
 pub use reading::{Loaded, Loader};
-pub use status::{AddressStatus, Blindness, LatchStatus, Moved, NotProbed, ReportStatus, Status, WaitingTier};
+pub use seams::{Seams, TimeSource};
+pub use status::{
+    AddressStatus, Blindness, LatchStatus, Moved, NotProbed, ReportStatus, Status, WaitingTier, Watching,
+};
 pub use stored::{Memory, Stored};
-pub use tallied::{GivenOf, Tallied};
-pub use writer::{Control, Flow, Seams};
+pub use tallied::{Answers, GivenOf, Tallied, There};
+pub use writer::{Control, Flow};

@@ -16,7 +16,7 @@ use super::orders::{
 use super::status::Now;
 use super::writer::{Changes, Control};
 use crate::limits;
-use crate::model::{DatacenterIx, Facts, Generation, OrderSettings, OverrideKind, Revision, ServiceIx};
+use crate::model::{DatacenterIx, Facts, Generation, OrderSettings, OverrideKind, Revision, ServiceIx, Ttl};
 use crate::steer::Floor;
 use crate::store::{self, Refusal};
 use crate::table::{RoutingTable, standings};
@@ -99,15 +99,23 @@ impl Control {
         self.lane.queue.push_back(Waiting { submission, reply, deadline, answer_by });
     }
 
-    /// Sends orders on their way: what time has ordered, then what waits; one at a time.
-    pub(super) fn attend(&mut self, now: Now) {
-        let (late, queue) =
-            std::mem::take(&mut self.lane.queue).into_iter().partition(|waiting| waiting.deadline <= now.moment);
+    /// Refuses what has waited for so long that its sender has gone.
+    fn refuse_late(&mut self, now: Now) {
+        let is_late = |waiting: &Waiting| waiting.deadline <= now.moment;
+        if !self.lane.queue.iter().any(is_late) {
+            return;
+        }
+        let (late, queue) = std::mem::take(&mut self.lane.queue).into_iter().partition(is_late);
         self.lane.queue = queue;
-        self.answer_in_time(now);
         for Waiting { reply, .. } in Vec::from(late) {
             send(reply, Err(Refusal::Timeout.into()));
         }
+    }
+
+    /// Sends orders on their way: what time has ordered, then what waits; one at a time.
+    pub(super) fn attend(&mut self, now: Now) {
+        self.answer_in_time(now);
+        self.refuse_late(now);
         self.settle_what_is_owed(now);
         // One for each look at the clock: what waits behind a slow one may be late by then. Orders and expiries take
         // turns.
@@ -244,6 +252,10 @@ impl Control {
         line.changes = self.lane.with_owed(line.changes);
         // By the judgement, not by another look at the store: what nobody forced is not carried out without it.
         if self.seams.journal.is_none() || judged.judgement.overridden.contains(&Rule::NotDurable) {
+            let now = self.later(now);
+            if answer_by <= now.moment {
+                return send(reply, Err(NotOrdered::late()));
+            }
             let answer = judged.outcome.answer.clone();
             let ordered = self.take_effect(&submission.request, judged, false, now);
             if ordered.is_ok() {
@@ -370,7 +382,7 @@ impl Control {
         }
         self.lane.book = Arc::new(applied.book);
         self.lane.look_for_names(self.base.policy());
-        let until = now.moment + self.ttl_of(&self.all_services()).unwrap_or_default();
+        let until = now.moment + self.ttl_of_all();
         self.lane.drain(until, now.moment);
         let mut changes = Changes::of_order(touched, why);
         let (before, about) = (self.publisher.current(), changes.touched.clone());
@@ -467,7 +479,16 @@ impl Control {
     /// The longest time for which an answer about one of these services may be kept; `None`: there are none.
     pub(super) fn ttl_of(&self, services: &BTreeSet<ServiceIx>) -> Option<Duration> {
         let policy = self.base.policy();
-        let own = services.iter().map(|ix| policy.services[ix.at()].ttl.as_secs()).max()?;
+        Some(self.ttl_from(services.iter().map(|ix| policy.services[ix.at()].ttl).max()?))
+    }
+
+    /// The same about any service.
+    pub(super) fn ttl_of_all(&self) -> Duration {
+        self.base.ttl_max().map(|own| self.ttl_from(own)).unwrap_or_default()
+    }
+
+    /// What orders make of a TTL at most.
+    fn ttl_from(&self, own: Ttl) -> Duration {
         let table = self.publisher.current();
         let ordered = table.facts().overrides.iter().filter_map(|order| match &order.kind {
             OverrideKind::Ttl(ttl) => Some(ttl.as_secs()),
@@ -476,6 +497,6 @@ impl Control {
             | OverrideKind::Schedule { .. }
             | OverrideKind::Weight { .. } => None,
         });
-        Some(Duration::from_secs(u64::from(ordered.fold(own, u32::max))))
+        Duration::from_secs(u64::from(ordered.fold(own.as_secs(), u32::max)))
     }
 }

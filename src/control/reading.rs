@@ -132,6 +132,8 @@ struct Job {
     /// What the demonstration probes, if anybody watches at all.
     eyes: Option<Option<StandInMap>>,
     registry: Arc<Mutex<Registry>>,
+    /// What is watched now.
+    watched: Arc<Watching>,
 }
 
 impl Job {
@@ -153,6 +155,8 @@ impl Job {
     fn targets(&self, base: &Base) -> Result<Targets, TooManyTargets> {
         let Some(stand_ins) = &self.eyes else { return Ok(Targets::default()) };
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was read before these files is taken over by now, or never will be.
+        registry.keep(&self.watched.values().copied().collect());
         Targets::of(base.policy(), &base.settings().health, stand_ins.as_ref(), &mut registry)
     }
 }
@@ -165,7 +169,7 @@ struct AsItWas {
     verdicts: Verdicts,
     holds: Holds,
     frozen: Option<Arc<Frozen>>,
-    targets: Watching,
+    targets: Arc<Watching>,
     not_probed: NotProbed,
 }
 
@@ -189,6 +193,7 @@ impl Control {
             ns_required: self.ns_required,
             eyes: self.seams.eyes.as_ref().map(|eyes| eyes.stand_ins.clone()),
             registry: Arc::clone(&self.reading.registry),
+            watched: Arc::clone(&self.targets),
         }
     }
 
@@ -233,7 +238,8 @@ impl Control {
     pub(super) fn loaded(&mut self, loaded: Loaded, now: Now) {
         let Loaded { number, read, began } = loaded;
         let Some(UnderWay { replies, .. }) = self.reading.under_way.take_if(|one| one.number == number) else { return };
-        let reloaded = self.take_in(read, began, now);
+        let taken = catch_unwind(AssertUnwindSafe(|| self.take_in(read, began, now)));
+        let reloaded = taken.unwrap_or_else(|_| self.not_reloaded(vec![internal()], began.elapsed()));
         for reply in replies {
             // Who asked may have gone; the reload counts all the same.
             drop(reply.send(reloaded.clone()));

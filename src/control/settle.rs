@@ -118,7 +118,7 @@ impl Control {
         let scene = Scene::new(&base);
         let of = |ix: ServiceIx| standings(scene.service(ix), ix, facts);
         let hold = scene.settings().orders.switch_hold;
-        let yielded = self.lane.holds.settle(base.policy(), facts, touched, of, hold, now.moment);
+        let yielded = self.lane.holds.settle(base.policy(), facts, touched, of, hold, (now.moment, now.wall));
         if !yielded.is_empty() {
             facts.yields = self.lane.holds.facts();
         }
@@ -201,7 +201,7 @@ impl Settling for Control {
         let mut holds = self.lane.holds.clone();
         let of = |ix: ServiceIx| standings(scene.service(ix), ix, &facts);
         let hold = scene.settings().orders.switch_hold;
-        holds.settle(self.base.policy(), &facts, services, of, hold, now.moment);
+        holds.settle(self.base.policy(), &facts, services, of, hold, (now.moment, now.wall));
         let (was, is) = (self.lane.holds.facts(), holds.facts());
         facts.yields.retain(|key| is.contains(key) || !was.contains(key));
         facts.yields.extend(is.difference(&was));

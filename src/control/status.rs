@@ -161,12 +161,12 @@ pub struct Status {
     /// What stands by order.
     pub book: Arc<Book>,
     pub(super) addresses: Vec<Arc<[AddressStatus]>>,
-    pub(super) targets: Watching,
+    pub(super) targets: Arc<Watching>,
     pub(super) reports: Vec<Arc<[ReportStatus]>>,
 }
 
 /// Which target watches an address by a check.
-pub(super) type Watching = Arc<BTreeMap<(AddressKey, CheckIx), TargetId>>;
+pub type Watching = BTreeMap<(AddressKey, CheckIx), TargetId>;
 
 impl Status {
     /// The verdict on every watched address, by key.
@@ -191,6 +191,11 @@ impl Status {
     /// This node's target for a check of an address; `None`: this node does not probe it.
     pub fn target(&self, key: AddressKey, check: CheckIx) -> Option<TargetId> {
         self.targets.get(&(key, check)).copied()
+    }
+
+    /// The list of all targets: the same for as long as nothing else is to be probed.
+    pub fn watching(&self) -> &Arc<Watching> {
+        &self.targets
     }
 
     /// What all targets are for.

@@ -86,6 +86,8 @@ enum Line<Latch, Entry, Yield> {
     Latch(Latch),
     Entered(Entry),
     Yielded(Yield),
+    /// Of a kind of its own: whoever does not know it must not take it for the other.
+    Dips(Yield),
     /// After the order of this revision.
     After {
         revision: u64,
@@ -107,7 +109,7 @@ fn restored(from: &mut store::Restored, found: &mut Vec<Finding>) -> Restored {
         match serde_json::from_value::<Line<KeptLatch, KeptEntry, KeptYield>>(line) {
             Ok(Line::Latch(latch)) => restored.latches.push(latch),
             Ok(Line::Entered(entry)) => restored.entered.push(entry),
-            Ok(Line::Yielded(kept)) => restored.yields.push(kept),
+            Ok(Line::Yielded(kept) | Line::Dips(kept)) => restored.yields.push(kept),
             Ok(Line::After { revision }) => restored.kept_to = Revision(revision),
             Err(_) => strange += 1,
         }
@@ -136,12 +138,17 @@ struct LatchLines {
     yields: Arc<[KeptYield]>,
 }
 
+type LineRef<'a> = Line<&'a KeptLatch, &'a KeptEntry, &'a KeptYield>;
+
 impl Lines for LatchLines {
     fn write_to(&self, out: &mut LinesWriter) {
-        out.line(&Line::<&KeptLatch, &KeptEntry, &KeptYield>::After { revision: self.revision.0 });
-        self.latches.iter().for_each(|latch| out.line(&Line::<_, &KeptEntry, &KeptYield>::Latch(latch)));
-        self.entered.iter().for_each(|entry| out.line(&Line::<&KeptLatch, _, &KeptYield>::Entered(entry)));
-        self.yields.iter().for_each(|kept| out.line(&Line::<&KeptLatch, &KeptEntry, _>::Yielded(kept)));
+        out.line(&LineRef::After { revision: self.revision.0 });
+        self.latches.iter().for_each(|latch| out.line(&LineRef::Latch(latch)));
+        self.entered.iter().for_each(|entry| out.line(&LineRef::Entered(entry)));
+        self.yields.iter().for_each(|kept| match kept.dips_since {
+            None => out.line(&LineRef::Yielded(kept)),
+            Some(_) => out.line(&LineRef::Dips(kept)),
+        });
     }
 }
 
@@ -319,13 +326,18 @@ mod tests {
             address: Some([192, 0, 2, 1].into()),
             is_up,
         };
-        let kept_yield = KeptYield { revision: 3, service: "api.example.com.".into(), endpoint: "a".into() };
+        let kept_yield = |dips_since| KeptYield {
+            revision: 3,
+            service: "api.example.com.".into(),
+            endpoint: "a".into(),
+            dips_since,
+        };
         Snapshot {
             generation: Generation(7),
             revision: Revision(0),
             latches: [latch("dc1"), latch("dc2")].into(),
             entered: [entry].into(),
-            yields: [kept_yield].into(),
+            yields: [kept_yield(None), kept_yield(Some(latch("dc1").since))].into(),
             addresses: vec![[address(true)].into(), [address(false)].into()],
         }
     }

@@ -282,7 +282,7 @@ pub(super) fn nothing_yet(base: &Arc<Base>, is_watching: bool) -> Status {
         alarms: Vec::new(),
         book: Arc::default(),
         addresses: Vec::new(),
-        targets: Watching::default(),
+        targets: Arc::default(),
         reports: Vec::new(),
     }
 }
@@ -313,7 +313,7 @@ pub(super) struct Parts<'a> {
     pub(super) not_probed: NotProbed,
     pub(super) moves: (Arc<VecDeque<Moved>>, u64),
     pub(super) addresses: Vec<Arc<[AddressStatus]>>,
-    pub(super) targets: Watching,
+    pub(super) targets: Arc<Watching>,
     pub(super) reports: Vec<Arc<[ReportStatus]>>,
     pub(super) published_at: SystemTime,
     pub(super) book: Arc<Book>,

@@ -18,13 +18,15 @@
 //! Once a second [`super::minutes::Counting`] looks how many answers named each data centre.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::minutes::Minutes;
 use super::orders::{Sample, Samples};
 use crate::limits::{ANSWERS_REMEMBERED, RECENT_BASES_MAX, RECENT_QUERIES_JUDGED, RECENT_QUERIES_S};
-use crate::model::{DatacenterId, EndpointId, EndpointIx, Moment, Name, ServiceIx};
+use crate::model::{DatacenterId, DatacenterIx, EndpointId, EndpointIx, Moment, Name, ServiceIx};
+use crate::sys;
 use crate::table::{Base, Given, Subscription};
 
 /// Answers that named one data centre.
@@ -40,6 +42,73 @@ impl GivenOf {
     /// Of all services.
     pub fn all(&self) -> Given {
         self.services.values().copied().sum()
+    }
+}
+
+/// Of which data centre answers were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There<'a> {
+    /// One of the files that serve.
+    Of(DatacenterIx),
+    /// One that they do not name any more.
+    Gone(&'a DatacenterId),
+}
+
+/// What was answered when it was asked for, and a little later.
+#[derive(Debug)]
+pub struct Answers(Files);
+
+impl Answers {
+    /// Whose indices they are.
+    pub fn base(&self) -> &Arc<Base> {
+        &self.0.base
+    }
+
+    /// Tells each service that was ever answered, once, with how often which data centre was named.
+    pub fn each(&self, mut tell: impl FnMut(&Name, &[(There<'_>, u64)])) {
+        let (policy, tallies) = (self.base().policy(), self.base().tallies());
+        // One look at each block for all services: most places have none.
+        let blocks: Vec<_> = tallies.blocks().map(|(_, block)| block).filter(|block| block.has_worked()).collect();
+        let mut earlier = self.earlier();
+        let mut counts: Vec<(There<'_>, u64)> = Vec::new();
+        for (at, service) in policy.services.iter().enumerate() {
+            counts.clear();
+            for slot in tallies.slots(ServiceIx::from_at(at)) {
+                let count = blocks.iter().map(|block| block.count_of(slot)).sum();
+                add_to(&mut counts, There::Of(tallies.datacenters()[slot as usize]), count);
+            }
+            if !earlier.is_empty() {
+                let earlier = earlier.remove(&service.name).into_iter().flatten();
+                earlier.for_each(|(there, count)| add_to(&mut counts, there, count));
+            }
+            if !counts.is_empty() {
+                tell(&service.name, &counts);
+            }
+        }
+        earlier.iter().for_each(|(service, counts)| tell(service, counts));
+    }
+
+    /// By files before those that serve.
+    fn earlier(&self) -> HashMap<&Name, Vec<(There<'_>, u64)>> {
+        let datacenters = self.base().policy().datacenters.iter().enumerate();
+        let known: HashMap<&DatacenterId, There<'_>> =
+            datacenters.map(|(at, datacenter)| (&datacenter.id, There::Of(DatacenterIx::from_at(at)))).collect();
+        let mut earlier: HashMap<&Name, Vec<(There<'_>, u64)>> = HashMap::new();
+        self.0.each_earlier(|service, _, datacenter, given| {
+            if given.count > 0 {
+                let there = known.get(datacenter).copied().unwrap_or(There::Gone(datacenter));
+                add_to(earlier.entry(service).or_default(), there, given.count);
+            }
+        });
+        earlier
+    }
+}
+
+fn add_to<'a>(counts: &mut Vec<(There<'a>, u64)>, there: There<'a>, count: u64) {
+    match counts.iter_mut().find(|(other, _)| *other == there) {
+        _ if count == 0 => {}
+        Some((_, sum)) => *sum += count,
+        None => counts.push((there, count)),
     }
 }
 
@@ -131,6 +200,9 @@ impl Tallied {
         let surplus = files.moved.len().saturating_sub(RECENT_BASES_MAX);
         files.moved.drain(..surplus);
         files.before.push(old);
+        // Files that come back after a defect in those that were to follow them: they count once.
+        files.before.retain(|one| !Arc::ptr_eq(one, base));
+        files.moved.retain(|(number, _)| *number != base.tallies().base());
     }
 
     /// When none is left in caches of the answers that named these endpoints of the base that serves; `None`: there
@@ -200,16 +272,9 @@ impl Tallied {
         until.map(|(_, until)| *until).max()
     }
 
-    /// Answers by service and data centre, since the process began; services in the order of their names.
-    pub fn counts(&self) -> BTreeMap<String, BTreeMap<DatacenterId, u64>> {
-        let files = self.files().clone();
-        let mut counts: BTreeMap<String, BTreeMap<DatacenterId, u64>> = BTreeMap::new();
-        files.each(|service, _, datacenter, given| {
-            if given.count > 0 {
-                *counts.entry(service.to_string()).or_default().entry(datacenter.clone()).or_default() += given.count;
-            }
-        });
-        counts
+    /// Answers by service and data centre, since the process began.
+    pub fn answers(&self) -> Answers {
+        Answers(self.files().clone())
     }
 
     /// Queries of the recent past, for services that are served now.
@@ -217,8 +282,10 @@ impl Tallied {
         let rings = self.subscription.recent(RECENT_QUERIES_JUDGED);
         let files = self.files().clone();
         let now_s = u32::try_from(now.0.as_secs()).unwrap_or(u32::MAX);
-        // What a busy worker no longer has, an idle one must not tell alone.
-        let forgotten = rings.iter().filter(|(_, is_full)| *is_full).filter_map(|(ring, _)| Some(ring.first()?.at_s));
+        // What a busy worker no longer has, an idle one must not tell alone. The place of the oldest is the next to be
+        // written to: what is read there may be the newest.
+        let full = rings.iter().filter(|(_, is_full)| *is_full);
+        let forgotten = full.filter_map(|(ring, _)| ring.iter().map(|query| query.at_s).min());
         let oldest = now_s.saturating_sub(RECENT_QUERIES_S as u32); // a quarter of an hour
         let oldest = forgotten.fold(oldest, u32::max);
         let mut since_s = now_s;
@@ -256,7 +323,10 @@ impl Tallied {
 
     /// Looks at all that was answered until `now`. By one thread at a time.
     pub(super) fn count(&self, now: Moment) {
-        self.fold(now);
+        if self.fold(now) {
+            // What they held was read into gaps and has left others.
+            sys::give_memory_back();
+        }
         let files = self.files().clone();
         let bases: Vec<&Arc<Base>> = std::iter::once(&files.base).chain(&files.before).collect();
         let past = files.past.values().flatten().map(|past| (&past.datacenter, past.given.count));
@@ -264,7 +334,8 @@ impl Tallied {
     }
 
     /// Bases that nobody has any more become the past; what of that no file names, and no cache has, is forgotten.
-    fn fold(&self, now: Moment) {
+    /// This frees them; true when there were some.
+    fn fold(&self, now: Moment) -> bool {
         let (files, over) = {
             let mut files = self.files();
             if files.unknown.values().any(|until| *until <= now) {
@@ -273,10 +344,12 @@ impl Tallied {
             // Nobody can take another reference to one that only we have, to answer from it.
             let over = files.before.iter().filter(|base| Arc::strong_count(base) == 1).cloned();
             let over: Vec<Arc<Base>> = over.collect();
+            // Whoever let go of one has counted before, and that is seen from here on.
+            fence(Ordering::Acquire);
             (files.clone(), over)
         };
         if over.is_empty() {
-            return;
+            return false;
         }
         let mut past = HashMap::clone(&files.past);
         for base in &over {
@@ -299,6 +372,7 @@ impl Tallied {
         let mut files = self.files();
         files.past = Arc::new(past);
         files.before.retain(|base| !is_over(base));
+        true
     }
 }
 
@@ -328,7 +402,13 @@ impl Files {
 
     /// Every service's every endpoint, of all files that serve or served.
     fn each(&self, mut tell: impl FnMut(&Name, &EndpointId, &DatacenterId, Given)) {
-        for base in std::iter::once(&self.base).chain(&self.before) {
+        each(&self.base, &mut tell);
+        self.each_earlier(tell);
+    }
+
+    /// The same of files that served before.
+    fn each_earlier<'a>(&'a self, mut tell: impl FnMut(&'a Name, &'a EndpointId, &'a DatacenterId, Given)) {
+        for base in &self.before {
             each(base, &mut tell);
         }
         for (service, endpoints) in &*self.past {
@@ -337,7 +417,7 @@ impl Files {
     }
 }
 
-fn each(base: &Base, tell: &mut impl FnMut(&Name, &EndpointId, &DatacenterId, Given)) {
+fn each<'a>(base: &'a Base, tell: &mut impl FnMut(&'a Name, &'a EndpointId, &'a DatacenterId, Given)) {
     let (policy, tallies) = (base.policy(), base.tallies());
     for (at, service) in policy.services.iter().enumerate() {
         for (ix, endpoint) in service.endpoints() {

@@ -12,21 +12,20 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::entries::Entries;
 use super::event::{Event, Reported};
-use super::eyes::Eyes;
 use super::handle::{Handle, Inbox};
-use super::journal::Journal;
-use super::keep::{Forgetful, Keeper, KeptAddress, Restored};
+use super::keep::KeptAddress;
 use super::lane::Lane;
 use super::load::Paths;
 use super::minutes::Counting;
 use super::moves::Latches;
 use super::orders::{Frozen, Holds};
 use super::pace::Pace;
-use super::reading::{Loader, Reading};
+use super::reading::Reading;
+use super::seams::Seams;
 use super::status::{AddressStatus, Blindness, Moved, NotProbed, Now, ReportStatus, Status, Watching};
 use super::{reports, story};
 use crate::health::{Targets, Transition, Verdicts};
@@ -39,42 +38,6 @@ pub(super) const RECLAIM_EVERY: Duration = Duration::from_secs(1);
 
 /// A panic cut an event short: so long until everything is looked at again, if nothing happens before.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// With what control begins, besides files.
-#[derive(Debug)]
-pub struct Seams {
-    /// Who watches; `None`: nobody, and everything is up.
-    pub eyes: Option<Eyes>,
-    /// Who stores what should survive.
-    pub keeper: Box<dyn Keeper>,
-    /// Who stores orders before they take effect; `None`: nobody does, and a restart forgets them.
-    pub journal: Option<Box<dyn Journal>>,
-    /// What was stored.
-    pub restored: Restored,
-    /// Who reads files again.
-    pub loader: Loader,
-    /// The origin of every [`Moment`] in this process.
-    pub origin: Instant,
-}
-
-impl std::fmt::Debug for dyn Keeper {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keeper")
-    }
-}
-
-impl Default for Seams {
-    fn default() -> Seams {
-        Seams {
-            eyes: None,
-            keeper: Box::new(Forgetful),
-            journal: None,
-            restored: Restored::default(),
-            loader: Loader::default(),
-            origin: Instant::now(),
-        }
-    }
-}
 
 /// Whether there is more to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +79,7 @@ pub struct Control {
     pub(super) kept_addresses: Vec<Arc<[KeptAddress]>>,
     pub(super) address_statuses: Vec<Arc<[AddressStatus]>>,
     pub(super) report_statuses: Vec<Arc<[ReportStatus]>>,
-    pub(super) targets: Watching,
+    pub(super) targets: Arc<Watching>,
     pub(super) published_at: SystemTime,
 }
 
@@ -187,7 +150,7 @@ impl Control {
             kept_addresses: Vec::new(),
             address_statuses: Vec::new(),
             report_statuses: Vec::new(),
-            targets: Watching::default(),
+            targets: Arc::default(),
             published_at: wall,
         };
         control.latches.load(restored.latches, base.policy(), now, wall);
@@ -202,7 +165,7 @@ impl Control {
         let known = reports::known(base, &restored.health);
         control.verdicts.remember(base.policy(), known, now.moment);
         control.lane.look_for_names(base.policy());
-        control.lane.holds = Holds::load(&restored.yields, base.policy());
+        control.lane.holds = Holds::load(&restored.yields, base.policy(), (now.moment, now.wall));
         control.end_what_was_released(restored.kept_to);
         if control.lane.book.is_frozen() {
             control.lane.frozen = Some(Arc::new(Frozen::hold(&control.live())));
@@ -210,7 +173,7 @@ impl Control {
         control.tell_eyes(&targets);
         let all = control.all_services();
         // What was answered by the process before is not known: the worst case.
-        let until = now.moment + control.ttl_of(&all).unwrap_or_default();
+        let until = now.moment + control.ttl_of_all();
         control.lane.drain(until, now.moment);
         control.tallies_begin(now);
         control.finish(Changes { touched: all, is_new: true, ..Changes::default() }, now);
@@ -257,7 +220,28 @@ impl Control {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { moment: Moment(self.seams.origin.elapsed()), wall: SystemTime::now() }
+        let (moment, wall) = match &self.seams.time {
+            Some(time) => time.look(),
+            None => (Moment(self.seams.origin.elapsed()), SystemTime::now()),
+        };
+        Now { moment, wall }
+    }
+
+    /// How late it has become since `now`: what was done meanwhile may have taken long.
+    pub(super) fn later(&self, now: Now) -> Now {
+        let is = self.now();
+        if is.moment > now.moment { is } else { now }
+    }
+
+    /// Does what comes before an event that comes only once: a panic of that, which is a defect of ours, must not
+    /// cost the event.
+    fn sheltered<T>(&mut self, work: impl FnOnce(&mut Control) -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if done.is_err() {
+            tracing::error!("what came before an event panicked: a defect of Meridian, please report it");
+            self.is_behind = true;
+        }
+        done.ok()
     }
 
     /// Frees what can be freed; says how long to wait for events at most: until time itself changes something, or
@@ -286,7 +270,19 @@ impl Control {
     pub fn handle(&mut self, now: Moment, wall: SystemTime, event: Event) -> Flow {
         let now = Now { moment: now, wall };
         // What waited for this moment comes first: an event finds the world as it is.
-        let mut changes = self.let_time_pass(now);
+        let mut changes = match &event {
+            Event::Loaded(_) | Event::Stored { .. } => {
+                self.sheltered(|control| control.let_time_pass(now)).unwrap_or_default()
+            }
+            Event::Reload { .. }
+            | Event::Health(_)
+            | Event::Blindness(_)
+            | Event::Report { .. }
+            | Event::Order { .. }
+            | Event::AcceptClock { .. }
+            | Event::Tick
+            | Event::Stop => self.let_time_pass(now),
+        };
         self.changes += u64::from(!changes.is_empty());
         self.changes += match &event {
             Event::Loaded(_) | Event::Health(_) | Event::Blindness(_) | Event::Report { .. } => 1,
@@ -305,7 +301,7 @@ impl Control {
                 self.ask_to_read(reply, now);
             }
             Event::Loaded(loaded) => {
-                self.finish(changes, now);
+                self.sheltered(|control| control.finish(changes, now));
                 self.loaded(*loaded, now);
             }
             Event::Health(states) => {
@@ -351,23 +347,28 @@ impl Control {
                 drop(reply.send(self.accept_clock(&by, reason, now)));
             }
             Event::Stored { ticket, fate } => {
+                // An order is judged on the newest health.
+                if self.waiting.is_some() {
+                    self.sheltered(|control| control.finish(Changes::default(), now));
+                }
+                self.stored(ticket, fate, self.later(now));
+                // What time has changed may be the whole table. Nobody waits for that.
                 self.finish(changes, now);
-                self.stored(ticket, fate, now);
             }
         }
-        self.attend(now);
+        self.attend(self.later(now));
         Flow::Continue
     }
 
     fn let_time_pass(&mut self, now: Now) -> Changes {
         let mut changes = Changes::default();
+        self.lane.observe(now);
         if std::mem::take(&mut self.is_behind) {
             (changes.touched, changes.is_new) = (self.all_services(), true);
         }
         changes.add(self.verdicts.tick(self.base.policy(), now.moment));
         changes.touched.extend(self.latches.due(now.moment));
         changes.touched.extend(self.entries.due(now.moment));
-        self.lane.observe(now);
         if self.lane.is_drained(now.moment) {
             self.lane.drain(now.moment, now.moment);
             (changes.touched, changes.is_new) = (self.all_services(), true);

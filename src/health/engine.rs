@@ -93,7 +93,8 @@ pub struct Engine {
     seed: u64,
     concurrency: usize,
     witnesses: Vec<(SocketAddr, TargetId)>,
-    entries: BTreeMap<TargetId, Entry>,
+    /// Apart from the tree, whose nodes are half empty.
+    entries: BTreeMap<TargetId, Box<Entry>>,
     /// Probes of targets that are gone, and when each is given up.
     orphans: BTreeMap<u64, Moment>,
     schedule: Schedule,

@@ -14,7 +14,8 @@
 //! A target stands in the data centre of the endpoints that it is for, when that is one; what is asked of a
 //! Prometheus server stands in none, for its answer proves nothing about where it was sent from.
 //!
-//! Ids come from a [`Registry`], which lives as long as the process: a spec that stays keeps its id.
+//! Ids come from a [`Registry`], which lives as long as the process: a spec that stays keeps its id. Whoever has it
+//! says which are still in use: [`Registry::keep`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -160,7 +161,6 @@ impl Building<'_> {
             registry.ids.retain(|_, id| id.0 < first_new);
             return Err(TooManyTargets { count: found.len() });
         }
-        registry.ids.retain(|spec, _| found.contains_key(spec));
         let all = found.into_iter().map(|(spec, (id, standing))| {
             let datacenter = match standing {
                 Standing::In(ix) => policy.datacenters.get(ix.at()).map(|datacenter| datacenter.id.clone()),
@@ -175,6 +175,11 @@ impl Building<'_> {
 }
 
 impl Registry {
+    /// Forgets all but these. What files ask for that are not taken over in the end must not cost an id that serves.
+    pub fn keep(&mut self, ids: &BTreeSet<TargetId>) {
+        self.ids.retain(|_, id| ids.contains(id));
+    }
+
     /// The spec's id: the one that it has, or one that none ever had.
     fn id(&mut self, spec: &TargetSpec) -> TargetId {
         if let Some(id) = self.ids.get(spec) {

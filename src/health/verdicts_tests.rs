@@ -31,7 +31,7 @@ fn policy(services: u8) -> PolicySet {
     let endpoint = |service: u8, at: u8| Endpoint {
         id: EndpointId::new(["a", "b", "c"][usize::from(at)]).unwrap(),
         datacenter: DatacenterIx(u16::from(at)),
-        data: Data::Addresses { v4: vec![[192, 0, service, at].into()], v6: vec![], min: 1 },
+        data: Data::Addresses { v4: [[192, 0, service, at].into()].into(), v6: [].into(), min: 1 },
         weight: Weight::ONE,
         priority: 1,
         health: CheckExpr::Check(CheckIx(0)),
@@ -320,7 +320,7 @@ fn a_reload_carries_everything_over_by_name() {
     let mut new = policy(2);
     new.services.remove(0);
     new.services[0].endpoints[1].data =
-        Data::Addresses { v4: vec![[192, 0, 9, 9].into(), [192, 0, 1, 1].into()], v6: vec![], min: 1 };
+        Data::Addresses { v4: [[192, 0, 9, 9].into(), [192, 0, 1, 1].into()].into(), v6: [].into(), min: 1 };
     world.load(new, 4);
     assert_eq!(world.verdict(0, 0), HELD);
     assert_eq!(world.verdict(0, 2).state, Down);

@@ -111,7 +111,8 @@ impl Watch {
             successes: 0,
             run: None,
             recent: VecDeque::new(),
-            flights: VecDeque::new(),
+            // Mostly there is one.
+            flights: VecDeque::with_capacity(1),
             regular: first,
             blind_since: None,
             floor: Moment::default(),

@@ -110,14 +110,18 @@ impl Name {
 
     /// Labels from left to right, without the root.
     pub fn labels(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
-        let mut labels = Vec::new();
+        // Where each begins: in a name of at most 255 octets, and at most as many labels as half of that.
+        let (mut starts, mut count) = ([0_u8; NAME_LEN_MAX / 2], 0);
         let mut at = 0;
         while self.0[at] != 0 {
-            let end = at + 1 + usize::from(self.0[at]);
-            labels.push(&self.0[at + 1..end]);
-            at = end;
+            starts[count] = u8::try_from(at).expect("names have at most 255 octets");
+            count += 1;
+            at += 1 + usize::from(self.0[at]);
         }
-        labels.into_iter()
+        starts.into_iter().take(count).map(|start| {
+            let start = usize::from(start);
+            &self.0[start + 1..start + 1 + usize::from(self.0[start])]
+        })
     }
 
     /// The name without its leftmost label; `None` for the root.
@@ -181,7 +185,15 @@ impl PartialOrd for Name {
 /// Presentation form with the final dot, escaped where it must be.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt_labels(self.labels(), f)
+        // From left to right alone, for which nothing is collected: names are written by the thousand.
+        let mut at = 0;
+        let labels = std::iter::from_fn(|| {
+            let end = at + 1 + usize::from(self.0[at]);
+            let label = &self.0[at + 1..end];
+            at = end;
+            (!label.is_empty()).then_some(label)
+        });
+        fmt_labels(labels, f)
     }
 }
 
@@ -270,6 +282,15 @@ mod tests {
             sorted,
             ["example.", "a.example.", "yljkjljk.a.example.", "zabc.a.example.", "z.example.", "*.z.example."]
         );
+    }
+
+    #[test]
+    fn a_name_has_as_many_labels_as_fit() {
+        let longest = name(&"x.".repeat(127));
+        assert_eq!((longest.as_wire().len(), longest.labels().count()), (NAME_LEN_MAX, 127));
+        assert!(longest.labels().rev().all(|label| label == b"x"));
+        assert_eq!(name("a.b.c").labels().rev().collect::<Vec<_>>(), [b"c", b"b", b"a"]);
+        assert_eq!(Name::root().labels().count(), 0);
     }
 
     #[test]

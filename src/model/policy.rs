@@ -88,6 +88,15 @@ pub enum Node {
     Pool(Pool),
 }
 
+impl Node {
+    fn visit(&self, see: &mut impl FnMut(EndpointIx)) {
+        match self {
+            Node::Endpoint(endpoint) => see(*endpoint),
+            Node::Pool(pool) => pool.visit(see),
+        }
+    }
+}
+
 /// One of a pool's choices.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
@@ -114,13 +123,14 @@ pub struct Pool {
 impl Pool {
     /// Every endpoint below, in the order written.
     pub fn endpoints(&self) -> Vec<EndpointIx> {
-        self.members
-            .iter()
-            .flat_map(|member| match &member.node {
-                Node::Endpoint(endpoint) => vec![*endpoint],
-                Node::Pool(pool) => pool.endpoints(),
-            })
-            .collect()
+        let mut endpoints = Vec::new();
+        self.visit(&mut |endpoint| endpoints.push(endpoint));
+        endpoints
+    }
+
+    /// Tells of every endpoint below, in the order written.
+    pub fn visit(&self, see: &mut impl FnMut(EndpointIx)) {
+        self.members.iter().for_each(|member| member.node.visit(see));
     }
 
     /// The pools that choose by `method`: this one, and those below.
@@ -135,15 +145,11 @@ impl Pool {
     /// What the conditions of its tiers ask for: each check, at each endpoint of the tier. They are probed there
     /// whether or not the endpoints have them among their own.
     pub fn conditions(&self) -> Vec<(EndpointIx, CheckIx)> {
-        let of = |member: &Member| {
-            let endpoints = match &member.node {
-                Node::Endpoint(endpoint) => vec![*endpoint],
-                Node::Pool(pool) => pool.endpoints(),
-            };
-            let asked = |endpoint: EndpointIx| member.entry.when.iter().map(move |check| (endpoint, *check));
-            endpoints.into_iter().flat_map(asked).collect::<Vec<_>>()
-        };
-        self.members.iter().flat_map(of).collect()
+        let mut conditions = Vec::new();
+        for Member { node, entry, .. } in self.members.iter().filter(|member| !member.entry.when.is_empty()) {
+            node.visit(&mut |endpoint| conditions.extend(entry.when.iter().map(|check| (endpoint, *check))));
+        }
+        conditions
     }
 
     /// True when this pool or one below chooses by `method`.

@@ -15,9 +15,9 @@ pub enum Data {
     /// Its live addresses; at least one address in all.
     Addresses {
         /// A records, in file order.
-        v4: Vec<Ipv4Addr>,
+        v4: Box<[Ipv4Addr]>,
         /// AAAA records, in file order.
-        v6: Vec<Ipv6Addr>,
+        v6: Box<[Ipv6Addr]>,
         /// How many of them must be usable for the endpoint to be.
         min: u16,
     },
@@ -33,6 +33,15 @@ impl Data {
             Data::Addresses { v4, v6, .. } => v4.len() + v6.len(),
             Data::Cname(_) => 1,
         }
+    }
+
+    /// Every address, v4 first; none of a CNAME.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let (v4, v6): (&[Ipv4Addr], &[Ipv6Addr]) = match self {
+            Data::Addresses { v4, v6, .. } => (v4, v6),
+            Data::Cname(_) => (&[], &[]),
+        };
+        v4.iter().copied().map(IpAddr::V4).chain(v6.iter().copied().map(IpAddr::V6))
     }
 
     /// The address at `at`, counted as [`Data::address_count`] does; `None` for a CNAME.

@@ -26,11 +26,27 @@ impl Clock {
     pub(super) fn now(&self) -> Moment {
         Moment(sys::ticks().saturating_sub(self.origin))
     }
+
+    /// How much later than [`Clock::now`] said at `began` something is done now; `None`: it is not.
+    #[inline]
+    pub(super) fn late(&self, began: Moment) -> Option<Duration> {
+        // Half of it: what this clock may be behind by now.
+        self.now().0.checked_sub(began.0 + MARGIN / 2).filter(|late| !late.is_zero())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_longer_than_the_margin_is_late() {
+        let clock = Clock::since(None);
+        let now = clock.now();
+        assert_eq!(clock.late(Moment(now.0 + Duration::from_secs(9))), None);
+        let late = Clock { origin: Duration::ZERO }.late(Moment(sys::ticks().saturating_sub(Duration::from_secs(2))));
+        assert!(late.is_some_and(|late| late >= Duration::from_secs(2) - 2 * MARGIN), "{late:?}");
+    }
 
     #[test]
     fn it_is_not_behind_and_not_much_ahead() {

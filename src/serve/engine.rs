@@ -14,7 +14,7 @@ use super::counters::{Counters, Snapshot};
 use super::random::Random;
 use super::udp::note_panic;
 use crate::answer::{Asked, Outcome, Transport, answer_tallying};
-use crate::limits::MESSAGE_LEN_MAX;
+use crate::limits::{MESSAGE_LEN_MAX, STREAM_WRITE_S};
 use crate::table::{Reader, RoutingTable, Subscription, Tallier};
 
 /// What it takes to answer one message.
@@ -41,7 +41,9 @@ impl Engine {
         answer: impl FnOnce(&[u8], &Asked, &RoutingTable, &mut Tallier<'_>, &mut [u8]) -> Outcome,
     ) -> Option<&[u8]> {
         let asked = Asked { client, transport, random: self.random.next_u64() };
-        let (table, mut tallier) = self.reader.answering(self.clock.now(), 1);
+        let (table, tallier) = self.reader.answering(self.clock.now(), 1);
+        // The peer of a stream may be slow to take what it asked for.
+        let mut tallier = tallier.sent_within(STREAM_WRITE_S as u32); // a few seconds
         tallier.turn_to_next(asked.random);
         // A panic can leave behind a half-written reply, which is not used.
         let outcome = catch_unwind(AssertUnwindSafe(|| answer(query, &asked, table, &mut tallier, &mut self.out)));

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use super::clock::Clock;
 use super::counters::Counters;
 use super::random::Random;
-use crate::answer::{Asked, Outcome, Transport, answer_tallying};
+use crate::answer::{Asked, Outcome, Transport, answer_tallying, look_ahead};
 use crate::limits::{UDP_DRAIN_BATCHES, UDP_IDLE_TURN_S, UDP_RESPONSE_LEN_MIN};
 use crate::sys::{Batch, UdpSocket, Wait};
 use crate::table::{Reader, RoutingTable, Tallier};
@@ -131,10 +131,16 @@ impl Worker {
             // Taking the newest table lets go of an older one.
             self.reader.work();
         } else {
-            let (table, tallier) = self.reader.answering(self.clock.now(), count);
+            let began = self.clock.now();
+            let (table, tallier) = self.reader.answering(began, count);
+            let block = tallier.block();
             let asked = Asked { client: IpAddr::V4(Ipv4Addr::UNSPECIFIED), transport: Transport::Udp, random: 0 };
             answer_batch(&mut self.batch, (table, tallier), asked, &mut self.random, &self.counters, answer);
             let sent = self.batch.send(&self.socket);
+            // A full queue holds answers back, for at most UDP_IDLE_TURN_S.
+            if let Some(late) = self.clock.late(began) {
+                block.late(late);
+            }
             if sent.failed > 0 {
                 self.counters.send_errors.add(sent.failed as u64);
                 let error = io::Error::from_raw_os_error(sent.last_error.unwrap_or(0));
@@ -156,6 +162,10 @@ fn answer_batch(
     answer: impl Fn(&[u8], &Asked, &RoutingTable, &mut Tallier<'_>, &mut [u8]) -> Outcome,
 ) {
     let (mut received, mut answered, mut dropped, mut truncated) = (0, 0, 0, 0);
+    let queries = batch.queries().map(|query| (query.bytes, query.source.map_or(asked.client, |source| source.ip())));
+    if catch_unwind(AssertUnwindSafe(|| look_ahead(queries, table, &tallier))).is_err() {
+        note_panic(counters, &[]);
+    }
     let mut next = 0;
     while next < batch.len() {
         // What a panic can leave half done: the slot in hand, which is not committed, and the numbers here and in

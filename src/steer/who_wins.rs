@@ -317,7 +317,7 @@ fn service() -> Service {
     let endpoint = |id: &str, at: u16| Endpoint {
         id: EndpointId::new(id).unwrap(),
         datacenter: DatacenterIx(at),
-        data: Data::Addresses { v4: vec![[192, 0, 2, at as u8].into()], v6: vec![], min: 1 },
+        data: Data::Addresses { v4: [[192, 0, 2, at as u8].into()].into(), v6: [].into(), min: 1 },
         weight: Weight::ONE,
         priority: 1,
         health: CheckExpr::All(vec![]),

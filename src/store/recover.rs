@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use super::disk::Disk;
-use super::record::{Digest, FORMAT, Head, Line, Link, Record};
+use super::record::{self, Digest, FORMAT, Head, Line, Link, Record};
 use super::segment::{self, Piece, Placed};
 use super::state::State;
 
@@ -84,11 +84,15 @@ impl File {
         File { number, path, bytes, head, is_base }
     }
 
-    /// The format that its first line names, however damaged.
+    /// The format that its first line names. Another version may reckon hashes otherwise, so the line need not be whole
+    /// in our eyes; but where others of the file are, it is damage that speaks.
     fn format(&self) -> Option<u32> {
-        let first = self.bytes.split(|octet| *octet == b'\n').next()?;
+        let mut lines = self.bytes.split(|octet| *octet == b'\n');
+        let first = lines.next()?;
         let value: serde_json::Value = serde_json::from_slice(first).ok()?;
-        u32::try_from(value.get("format")?.as_u64()?).ok()
+        let format = u32::try_from(value.get("format")?.as_u64()?).ok()?;
+        let mut is_damaged = || record::checked(first).is_err() && lines.any(|line| record::read(line).is_ok());
+        (format <= FORMAT || !is_damaged()).then_some(format)
     }
 }
 

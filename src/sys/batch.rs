@@ -102,6 +102,17 @@ impl ReplySlot<'_> {
     }
 }
 
+impl Received {
+    fn query(&self) -> Query<'_> {
+        Query {
+            bytes: &self.bytes[..self.len],
+            source: name::read(&self.name[..self.name_len]),
+            local: control::read(&self.control.0[..self.control_len]),
+            is_truncated: self.is_truncated,
+        }
+    }
+}
+
 impl Default for Batch {
     fn default() -> Batch {
         Batch::new()
@@ -147,14 +158,12 @@ impl Batch {
     /// When `index` is not below [`Batch::len`].
     pub fn exchange(&mut self, index: usize) -> (Query<'_>, ReplySlot<'_>) {
         assert!(index < self.len, "an exchange outside the batch");
-        let received = &self.received[index];
-        let query = Query {
-            bytes: &received.bytes[..received.len],
-            source: name::read(&received.name[..received.name_len]),
-            local: control::read(&received.control.0[..received.control_len]),
-            is_truncated: received.is_truncated,
-        };
-        (query, ReplySlot { reply: &mut self.replies[index] })
+        (self.received[index].query(), ReplySlot { reply: &mut self.replies[index] })
+    }
+
+    /// The queries in it, in their order.
+    pub fn queries(&self) -> impl ExactSizeIterator<Item = Query<'_>> {
+        self.received[..self.len].iter().map(Received::query)
     }
 
     /// Forgets what it holds.

@@ -12,7 +12,7 @@
 //! - `name` and `control`: socket addresses and control messages as bytes. No unsafe code, though they
 //!   read what the kernel wrote: every length is checked as if a stranger had sent it.
 //! - [`pin_to_cpu`], [`allowed_cpus`], [`raise_open_files`], [`return_freed_memory`],
-//!   [`prefer_large_pages`], [`ticks`].
+//!   [`give_memory_back`], [`prefer_large_pages`], [`prefetch`], [`ticks`], [`give_way`].
 //!
 //! # Invariants of the unsafe blocks
 //!
@@ -34,6 +34,7 @@ mod control;
 mod files;
 mod memory;
 mod name;
+mod priority;
 mod socket;
 
 pub use affinity::{allowed_cpus, pin_to_cpu};
@@ -41,5 +42,6 @@ pub use batch::{Batch, Query, ReplySlot, Sent, Wait};
 pub use clock::ticks;
 pub use control::Local;
 pub use files::raise_open_files;
-pub use memory::{prefer_large_pages, return_freed_memory};
+pub use memory::{give_memory_back, prefer_large_pages, prefetch, return_freed_memory};
+pub use priority::give_way;
 pub use socket::{UdpSocket, bind_stream, is_on_this_host};

@@ -10,7 +10,7 @@ use super::tally::Tallies;
 use crate::diag::Diagnostic;
 use crate::geo::{Atlas, MapError};
 use crate::limits;
-use crate::model::{AllDown, Data, Name, PolicySet, RuleSet, Service, ServiceIx, Settings};
+use crate::model::{AllDown, Data, Name, PolicySet, RuleSet, Service, ServiceIx, Settings, Ttl};
 use crate::zone::{Find, OwnZones, ParsedZone, ServicePlace, Zones};
 
 /// What [`Base::build`] joins. Each part has been read without errors.
@@ -41,6 +41,8 @@ pub struct Base {
     pub(super) settings: Settings,
     pub(super) atlas: Arc<Atlas>,
     tallies: Tallies,
+    /// Of all services.
+    ttl_max: Option<Ttl>,
 }
 
 impl Base {
@@ -65,7 +67,8 @@ impl Base {
         let is_good = !found.iter().any(Diagnostic::is_error);
         let base = is_good.then(|| {
             let (alike, tallies) = (Alike::of_all(&policy, &maps, &map_of), Tallies::of(&policy));
-            Arc::new(Base { zones, maps, map_of, alike, policy, settings, atlas, tallies })
+            let ttl_max = policy.services.iter().map(|service| service.ttl).max();
+            Arc::new(Base { zones, maps, map_of, alike, policy, settings, atlas, tallies, ttl_max })
         });
         (base, found)
     }
@@ -77,7 +80,13 @@ impl Base {
         let policy = PolicySet::default();
         let atlas = Arc::new(Atlas::load(Vec::new(), &[]).0);
         let (alike, tallies) = (Box::default(), Tallies::of(&policy));
-        Base { zones, maps: Box::default(), map_of: Box::default(), alike, policy, settings, atlas, tallies }
+        let (maps, map_of, ttl_max) = (Box::default(), Box::default(), None);
+        Base { zones, maps, map_of, alike, policy, settings, atlas, tallies, ttl_max }
+    }
+
+    /// The longest TTL that a policy gives; `None`: there are no services.
+    pub fn ttl_max(&self) -> Option<Ttl> {
+        self.ttl_max
     }
 
     /// Names and static data.

@@ -90,6 +90,14 @@ pub(super) struct Body {
     pub(super) first_other: u32,
 }
 
+impl Body {
+    /// Where the first of its records begins.
+    pub(super) fn first_record(&self) -> u32 {
+        let spans = [self.a, self.aaaa, self.https, self.cname];
+        spans.iter().filter(|span| span.count > 0).map(|span| span.at).min().unwrap_or(0)
+    }
+}
+
 /// Up to [`crate::limits::CHUNK_SERVICES`] services.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Chunk {
@@ -138,6 +146,20 @@ impl Chunk {
             others: Vec::with_capacity(other.others.len()),
             records: Vec::with_capacity(other.records.len()),
         }
+    }
+
+    /// The same, without room for more.
+    pub(super) fn closed(mut self) -> Chunk {
+        self.heads.shrink_to_fit();
+        self.begins.shrink_to_fit();
+        self.cells.shrink_to_fit();
+        self.plans.shrink_to_fit();
+        self.datacenters.shrink_to_fit();
+        self.weights.shrink_to_fit();
+        self.bodies.shrink_to_fit();
+        self.others.shrink_to_fit();
+        self.records.shrink_to_fit();
+        self
     }
 
     /// A service begins here.
@@ -362,6 +384,11 @@ impl<'a> ServiceView<'a> {
         let span = if depends_on_client { self.head.client_soa } else { self.head.soa };
         let at = span.at as usize;
         Compact::read(&self.chunk.records[at..at + usize::from(span.len)])
+    }
+
+    /// Where the cell of a client is.
+    pub(super) fn cell_at(&self, client: IpAddr) -> u32 {
+        self.head.first_cell + u32::from(self.map.map_or(0, |map| map.find(client).outcome))
     }
 
     fn cell(&self, outcome: u16) -> &'a Cell {

@@ -1,7 +1,7 @@
 //! Compiling: base × facts → table. A pure function.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::base::Base;
 use super::chunk::{Cell, Chunk, Head, PlanEntry, ServiceView, Span};
@@ -24,6 +24,17 @@ pub struct RoutingTable {
     base: Arc<Base>,
     chunks: Box<[Arc<Chunk>]>,
     facts: Arc<Facts>,
+}
+
+/// Marks some services of a table. Tables in which they have the same mark know the same of them, orders and health;
+/// what differs between tables is another mark. Keeps nothing of a table in memory.
+#[derive(Clone, Debug)]
+pub struct Mark(Weak<Chunk>);
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Mark) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
 }
 
 impl RoutingTable {
@@ -66,6 +77,12 @@ impl RoutingTable {
         Arc::ptr_eq(&self.base, &other.base)
             && self.chunks.len() == other.chunks.len()
             && self.chunks.iter().zip(&other.chunks).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+    }
+
+    /// All services, in parts: which they are, by index, and what marks them.
+    pub fn parts(&self) -> impl Iterator<Item = (std::ops::Range<usize>, Mark)> + '_ {
+        let count = self.base.policy.services.len();
+        self.chunks.iter().enumerate().map(move |(at, chunk)| (services_of(at, count), Mark(Arc::downgrade(chunk))))
     }
 
     /// How many chunks of services both have in common.
@@ -141,7 +158,7 @@ fn compile_chunk<'a>(
         let head = compile_service(planning, base, facts, ix, &mut chunk);
         chunk.heads.push(head);
     }
-    chunk
+    chunk.closed()
 }
 
 /// What is not touched is copied: it is as long as ever, and lies where a full compile would put it.

@@ -18,6 +18,7 @@
 //! A reader gets the table through [`Reader`]; [`Publisher`] is the single writer's. What it answers it tallies in a
 //! block of its own ([`Tallies`]), and a sample of what it is asked goes into a ring of its own ([`Recent`]).
 
+mod ahead;
 mod alike;
 mod base;
 mod chunk;
@@ -34,7 +35,7 @@ mod tally;
 
 pub use base::{Base, Files};
 pub use chunk::{Choice, Located, ServiceView};
-pub use compile::RoutingTable;
+pub use compile::{Mark, RoutingTable};
 pub use explain::{Explanation, explain, standings};
 pub use location::{Location, LocationMap};
 pub use publish::{Publisher, Reader, Subscription};

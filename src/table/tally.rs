@@ -23,8 +23,10 @@ use super::chunk::Choice;
 use super::samples::Sampling;
 use crate::limits::WORKERS_MAX;
 use crate::model::{DatacenterIx, EndpointIx, PolicySet, ServiceIx};
+use crate::sys;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Who is told of answers while they are made; `()` is nobody, and costs nothing.
 pub trait Tally {
@@ -58,10 +60,13 @@ struct Line([Slot; SLOTS_OF_LINE]);
 
 const SLOTS_OF_LINE: usize = 128 / size_of::<Slot>();
 
-/// When a reader last worked, on cache lines of its own.
+/// When a reader last worked, and how much later than it said it has ever given an answer; on cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Pulse(AtomicU32);
+struct Pulse {
+    worked_at_s: AtomicU32,
+    late_s: AtomicU32,
+}
 
 /// What one reader counts.
 #[derive(Debug)]
@@ -97,7 +102,16 @@ impl Block {
     #[inline]
     fn beat(&self, now_s: u32) {
         // 0: never.
-        self.pulse.0.store(now_s.max(1), Ordering::Relaxed);
+        self.pulse.worked_at_s.store(now_s.max(1), Ordering::Relaxed);
+    }
+
+    /// Answers were given so much later than was counted. By the block's reader alone, before it rests: until then
+    /// nobody takes the numbers for final.
+    pub fn late(&self, late: Duration) {
+        let late_s = u32::try_from(late.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        if self.pulse.late_s.load(Ordering::Relaxed) < late_s {
+            self.pulse.late_s.store(late_s, Ordering::Relaxed);
+        }
     }
 
     /// False: nobody has ever answered by it.
@@ -107,7 +121,12 @@ impl Block {
 
     /// The second in which its reader last worked.
     pub fn worked_at_s(&self) -> u32 {
-        self.pulse.0.load(Ordering::Relaxed)
+        self.pulse.worked_at_s.load(Ordering::Relaxed)
+    }
+
+    /// How many answers it has for a slot.
+    pub fn count_of(&self, slot: u32) -> u64 {
+        self.slot(slot).map_or(0, |slot| slot.count.load(Ordering::Relaxed))
     }
 
     /// What it has for a slot.
@@ -116,7 +135,7 @@ impl Block {
         Given {
             count: slot.count.load(Ordering::Relaxed),
             last_s: slot.last_s.load(Ordering::Relaxed),
-            expires_s: slot.expires_s.load(Ordering::Relaxed),
+            expires_s: slot.expires_s.load(Ordering::Relaxed).wrapping_add(self.pulse.late_s.load(Ordering::Relaxed)),
         }
     }
 }
@@ -190,6 +209,11 @@ impl Tallies {
         self.first[service.at()] + u32::from(endpoint.0)
     }
 
+    /// The numbers of a service's endpoints.
+    pub fn slots(&self, service: ServiceIx) -> std::ops::Range<u32> {
+        self.first[service.at()]..self.first[service.at() + 1]
+    }
+
     /// The data centre of each number.
     pub fn datacenters(&self) -> &[DatacenterIx] {
         &self.datacenters
@@ -218,19 +242,39 @@ impl Tallies {
 pub struct Tallier<'a> {
     block: &'a Block,
     now_s: u32,
+    /// In which second the last answer of the batch is on its way.
+    sent_s: u32,
     sampling: Sampling<'a>,
 }
 
 impl<'a> Tallier<'a> {
     pub(super) fn new(block: &'a Block, now_s: u32, sampling: Sampling<'a>) -> Tallier<'a> {
         block.beat(now_s);
-        Tallier { block, now_s, sampling }
+        Tallier { block, now_s, sent_s: now_s, sampling }
+    }
+
+    /// Answers may be on their way only so many seconds later.
+    pub fn sent_within(mut self, seconds: u32) -> Tallier<'a> {
+        self.sent_s = self.now_s.wrapping_add(seconds);
+        self
+    }
+
+    /// Where it is counted.
+    pub fn block(&self) -> &'a Block {
+        self.block
     }
 
     /// The next query is looked at; `random` decides whether it is sampled. Once for each query of the batch.
     #[inline]
     pub fn turn_to_next(&mut self, random: u64) {
         self.sampling.turn_to_next(random);
+    }
+
+    /// An answer will likely be tallied in that slot.
+    pub(super) fn look_ahead(&self, slot: u32) {
+        if let Some(slot) = self.block.slot(slot) {
+            sys::prefetch(slot);
+        }
     }
 }
 
@@ -243,7 +287,7 @@ impl Tally for Tallier<'_> {
     #[inline(always)]
     fn given(&mut self, choice: &Choice<'_>) {
         // The second may be nearly over.
-        let expires_s = self.now_s.wrapping_add(1).wrapping_add(choice.ttl());
+        let expires_s = self.sent_s.wrapping_add(1).wrapping_add(choice.ttl());
         self.block.given(choice.slot(), self.now_s, expires_s);
         for slot in choice.other_slots() {
             self.block.given(*slot, self.now_s, expires_s);
@@ -282,6 +326,10 @@ mod tests {
         block.given(7, 1, 1);
         assert_eq!(block.given_of(1), Given { count: 2, last_s: 11, expires_s: 26 });
         assert_eq!(block.given_of(0), Given::default());
+        block.late(Duration::from_millis(1001));
+        block.late(Duration::from_millis(30));
+        assert_eq!(block.given_of(1).expires_s, 28, "what was sent late expires late");
+        block.pulse.late_s.store(0, Ordering::Relaxed);
         let all = [Given { count: 1, last_s: 40, expires_s: 41 }, block.given_of(1)].into_iter().sum::<Given>();
         assert_eq!(all, Given { count: 3, last_s: 40, expires_s: 41 });
     }

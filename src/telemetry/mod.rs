@@ -19,6 +19,6 @@ mod page;
 mod registry;
 
 pub use catalogue::{Kind, Metric};
-pub use page::{Page, Summary};
+pub use page::{Family, Page, Summary};
 pub use prometheus::IntCounterVec;
 pub use registry::{Registry, Source};

@@ -1,11 +1,10 @@
 //! The owner of all metrics.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
-use prometheus::{Encoder, IntCounterVec, Opts, TextEncoder};
+use prometheus::{IntCounterVec, Opts, TextEncoder};
 
 use super::catalogue::{self, Kind, Metric};
 use super::page::Page;
@@ -29,6 +28,8 @@ type Sources = Arc<Mutex<Vec<Arc<dyn Source>>>>;
 pub struct Registry {
     inner: prometheus::Registry,
     sources: Sources,
+    /// The last page: its buffers are long enough for the next.
+    spare: Arc<Mutex<Page>>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -46,12 +47,10 @@ impl Default for Registry {
 impl Registry {
     /// One with what is known of the process itself.
     pub fn new() -> Registry {
-        let registry = Registry { inner: prometheus::Registry::new(), sources: Sources::default() };
-        let collectors: [Box<dyn Collector>; 2] =
-            [Box::new(ProcessCollector::for_self()), Box::new(Gathering(Arc::clone(&registry.sources)))];
-        for collector in collectors {
-            registry.inner.register(collector).expect("a new registry has no other names");
-        }
+        let registry =
+            Registry { inner: prometheus::Registry::new(), sources: Sources::default(), spare: Arc::default() };
+        let process = Box::new(ProcessCollector::for_self());
+        registry.inner.register(process).expect("a new registry has no other names");
         registry.add(|page: &mut Page| page.set(&catalogue::BUILD, &[env!("CARGO_PKG_VERSION")], 1.0));
         registry
     }
@@ -72,29 +71,39 @@ impl Registry {
 
     /// The page, in the text format (`text/plain; version=0.0.4`).
     pub fn text(&self) -> String {
-        let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.inner.gather(), &mut text) {
-            tracing::error!(%error, "the metrics can not be written");
-        }
-        String::from_utf8(text).unwrap_or_default()
-    }
-}
-
-/// All sources, as the one collector that the registry knows.
-struct Gathering(Sources);
-
-impl Collector for Gathering {
-    fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut page = Page::default();
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut page = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
         for source in sources {
             source.write(&mut page);
         }
-        page.finish()
+        page.end();
+        let text = self.join(&page);
+        page.clear();
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = page;
+        text
+    }
+
+    /// Those of sources and those that are counted here, by name.
+    fn join(&self, page: &Page) -> String {
+        let mut counted = self.inner.gather().into_iter().peekable();
+        // Heads, and what is counted here: a few kilobytes.
+        let len = page.families().map(|family| family.text().len() + 256).sum::<usize>() + (8 << 10);
+        let mut text = String::with_capacity(len);
+        let encode = |family, text: &mut String| {
+            if let Err(error) = TextEncoder::new().encode_utf8(&[family], text) {
+                tracing::error!(%error, "the metrics can not be written");
+            }
+        };
+        for family in page.families() {
+            let Metric { name, kind, help, .. } = family.metric();
+            while let Some(counted) = counted.next_if(|counted| counted.name() < *name) {
+                encode(counted, &mut text);
+            }
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.as_str());
+            text.push_str(family.text());
+        }
+        counted.for_each(|family| encode(family, &mut text));
+        text
     }
 }
 
@@ -114,8 +123,13 @@ mod tests {
             page.state(&catalogue::DATACENTER_STATE, &["dc1"], &["up", "down", "unknown"], "down");
             let summary = Summary { count: 2, sum: 0.5, quantiles: vec![(0.5, 0.25)] };
             page.summary(&catalogue::PROBE_DURATION, &["dc1", "api"], &summary);
+            page.count(&catalogue::LATCHES, &["a \"b\" \\ c\nd"], 1);
+            page.set(&catalogue::BLIND, &[], 0.0);
         });
         let text = registry.text();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(names.is_sorted() && names.len() > 6, "{names:?}");
+        assert_eq!(registry.text().lines().count(), text.lines().count(), "a page leaves nothing to the next");
         for line in [
             "# TYPE meridian_dns_queries_total counter",
             "meridian_dns_queries_total{transport=\"udp\"} 7",
@@ -123,7 +137,10 @@ mod tests {
             "meridian_datacenter_state{datacenter=\"dc1\",state=\"up\"} 0",
             "meridian_datacenter_state{datacenter=\"dc1\",state=\"down\"} 1",
             "meridian_probe_duration_seconds{datacenter=\"dc1\",check=\"api\",quantile=\"0.5\"} 0.25",
+            "meridian_probe_duration_seconds_sum{datacenter=\"dc1\",check=\"api\"} 0.5",
             "meridian_probe_duration_seconds_count{datacenter=\"dc1\",check=\"api\"} 2",
+            "meridian_latches{datacenter=\"a \\\"b\\\" \\\\ c\\nd\"} 1",
+            "meridian_blind 0",
         ] {
             assert!(text.lines().any(|is| is == line), "{line} is not in\n{text}");
         }
@@ -143,5 +160,6 @@ mod tests {
         });
         let text = registry.text();
         assert!(text.contains("meridian_metrics_series_omitted{metric=\"meridian_latches\"} 5\n"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("meridian_latches{")).count(), METRIC_SERIES_MAX);
     }
 }

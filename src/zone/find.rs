@@ -197,9 +197,9 @@ const SLOTS_MIN: usize = 1024;
 /// 4096 that is looked at in vain costs a comparison. 0 is empty.
 #[derive(Debug)]
 pub(super) struct Index {
-    slots: Box<[u32]>,
+    pub(super) slots: Box<[u32]>,
     /// The bits of a slot that hold the node's number.
-    node_mask: u32,
+    pub(super) node_mask: u32,
     labels_max: usize,
 }
 
@@ -271,12 +271,12 @@ impl Index {
     }
 
     #[inline]
-    fn first_slot(&self, hash: u64) -> usize {
+    pub(super) fn first_slot(&self, hash: u64) -> usize {
         hash as usize & (self.slots.len() - 1)
     }
 
     #[inline]
-    fn tag(&self, hash: u64) -> u32 {
+    pub(super) fn tag(&self, hash: u64) -> u32 {
         (hash >> 32) as u32 & !self.node_mask
     }
 }
@@ -287,7 +287,7 @@ const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 /// By folded multiplication. The seed is fixed: names in the table come from the operator, so nobody can choose
 /// them to collide, and queries do not change the table.
 #[inline]
-fn hash(name: &[u8]) -> u64 {
+pub(super) fn hash(name: &[u8]) -> u64 {
     let (words, last) = words(name);
     let seed = SEED ^ name.len() as u64;
     fold(words.iter().fold(seed, |state, word| fold(state, u64::from_le_bytes(*word))), last)

@@ -28,6 +28,7 @@
 //! It does not open files (a closure does, so tests need none), does not sign, does not know what a service
 //! answers, and does not write messages.
 
+mod ahead;
 mod build;
 mod check;
 mod find;
@@ -43,6 +44,7 @@ mod rdata;
 mod service;
 mod table;
 
+pub use ahead::NameHash;
 pub use find::Find;
 pub use parse::{Source, parse};
 pub use parsed::ParsedZone;

@@ -178,7 +178,7 @@ impl<'a> Zone<'a> {
 
     /// Every node of the zone in canonical order, the apex first; empty non-terminals and occluded names
     /// included.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = Node<'a>> {
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = Node<'a>> + use<'a> {
         let zones = self.zones;
         zones.nodes[self.entry.apex as usize..self.entry.nodes_end as usize]
             .iter()

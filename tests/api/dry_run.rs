@@ -24,6 +24,8 @@ fn told(mut body: Value) -> Value {
     for field in OF_THE_DEED {
         assert!(fields.remove(field).is_some(), "no {field}");
     }
+    // Said before the deed alone.
+    fields.remove("expected_revision");
     body
 }
 

@@ -163,6 +163,7 @@ fn what_is_wrong_with_an_order_has_a_type_of_its_own() {
     let dry = done(&house, "PUT", "/api/switch", json!({ "active_dc": "dc2", "dry_run": true }));
     assert_eq!(dry["impact"]["refused_by"][0]["rule"], "target-unhealthy");
     assert_eq!((&dry["revision"], house.status().revision.0), (&json!(0), 0));
+    assert_eq!(dry["expected_revision"], 0);
 }
 
 #[test]
@@ -270,4 +271,19 @@ fn a_token_for_some_services_orders_no_others_and_nothing_that_is_about_all() {
     assert_eq!(order("PUT", "/api/gate", json!({ "gate": "closed" })), 403);
     assert_eq!(order("POST", "/api/reload", json!({})), 403, "files are of all services");
     assert_eq!(order("POST", "/api/reload", json!({ "dry_run": true })), 403);
+}
+
+#[test]
+fn a_dry_run_says_which_revision_its_deed_would_expect_also_where_nothing_would_change() {
+    let house = stored();
+    done(&house, "PUT", "/api/switch", json!({ "active_dc": "dc2" }));
+    done(&house, "POST", "/api/datacenters/dc3/drain", json!({}));
+    let dry = done(&house, "PUT", "/api/switch", json!({ "active_dc": "dc2", "dry_run": true }));
+    assert_eq!((&dry["changed"], &dry["revision"], &dry["expected_revision"]), (&json!(false), &json!(1), &json!(2)));
+    let deed = json!({ "active_dc": "dc2", "expected_revision": dry["expected_revision"] });
+    let deed = done(&house, "PUT", "/api/switch", deed);
+    assert_eq!(
+        (&deed["changed"], &deed["revision"], &deed["expected_revision"]),
+        (&json!(false), &json!(1), &Value::Null)
+    );
 }

@@ -16,6 +16,7 @@ use crate::control::{Handle, Load};
 use crate::diag::{self, Diagnostic};
 use crate::explain::diff::{self, diff};
 use crate::explain::named::NamedFacts;
+use crate::sys;
 use crate::table::RoutingTable;
 
 /// Reads the files that a reload would read.
@@ -115,6 +116,8 @@ async fn dry_run(asked: Asked) -> Outcome {
     let (view, control) = (asked.context.look(), asked.context.control.clone());
     let made = tokio::task::spawn_blocking(move || {
         let made = compare(&view, &recent(&control, &view), &reread());
+        // Of the files only the difference is kept.
+        sys::give_memory_back();
         drop(place);
         made
     });

@@ -465,6 +465,10 @@ fn done_body(view: &View, done: &Ordered, call: Call) -> Map<String, Value> {
     if let Value::Object(fields) = fields {
         body.extend(fields);
     }
+    if done.is_dry_run {
+        // Of the deed, if no other order is to come between; the revision of what stands already is another one.
+        body.insert("expected_revision".into(), view.table.revision().0.into());
+    }
     body
 }
 

@@ -41,6 +41,7 @@ use crate::api::Reread;
 use crate::config::{self, Listen};
 use crate::control::{self, Control, Load, Loader, Paths, Seams};
 use crate::diag::Diagnostic;
+use crate::limits;
 use crate::model::Settings;
 use crate::serve::{ClosedDoors, DoorsConfig, DotConfig};
 use crate::sys;
@@ -98,14 +99,24 @@ impl ServeArgs {
     /// Reads everything again: the files, and of the configuration what may change while it serves.
     fn loader(&self) -> Loader {
         let files = self.files.clone();
-        Loader::new(move |paths, settings, ns_required| match files.server() {
-            Ok((server, mut found)) => {
-                let settings = Settings { orders: server.settings.orders, ..settings.clone() };
-                let load = control::load(paths, &settings, ns_required);
-                found.extend(load.found);
-                Load { found, ..load }
+        Loader::new(move |paths, settings, ns_required| {
+            // This thread is the reading's own. Answers come first, and so do orders and health.
+            if let Err(error) = sys::give_way(limits::RELOAD_NICENESS) {
+                tracing::warn!(%error, "files are read with the priority of everything else");
             }
-            Err(found) => Load { base: None, has_geoip: false, tests: Vec::new(), found },
+            match files.server() {
+                Ok((server, mut found)) => {
+                    let settings = Settings { orders: server.settings.orders, ..settings.clone() };
+                    let load = control::load(paths, &settings, ns_required);
+                    if load.base.is_none() {
+                        // Otherwise whoever lets go of the files before these does it, with the priority of others.
+                        sys::give_memory_back();
+                    }
+                    found.extend(load.found);
+                    Load { found, ..load }
+                }
+                Err(found) => Load { base: None, has_geoip: false, tests: Vec::new(), found },
+            }
         })
     }
 }
@@ -156,6 +167,8 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
     let (server, mut found) = args.server().map_err(Refused::Findings)?;
     let mut paths = Paths::of(&server);
     let Load { base, has_geoip, found: more, .. } = control::load(&paths, &server.settings, ns_required(&server));
+    // Reading takes several times the room of what is kept.
+    sys::give_memory_back();
     found.extend(more);
     let Some(base) = base else { return Err(Refused::Findings(found)) };
     show::findings(&found);
@@ -173,12 +186,15 @@ fn serve(args: &ServeArgs) -> Result<(), Refused> {
         restored: memory.restored(),
         loader: args.loader(),
         origin,
+        time: None,
     };
     let files: Reread = {
         let (paths, settings, is_required) = (paths.clone(), server.settings.clone(), ns_required(&server));
         Arc::new(move || control::load(&paths, &settings, is_required))
     };
     let control = Control::with(paths, server.settings.clone(), ns_required(&server), &base, seams);
+    // Control goes over to other files; the first ones are not to stay for ever.
+    drop(base);
     let handle = control.talk();
     let web = Web::open(&server, &handle, &watching, &memory, files, runtime.handle())?;
     watching.start(&handle)?;
@@ -232,6 +248,7 @@ fn doors_config(server: &config::Server) -> DoorsConfig {
     let present = server.listen.iter().filter(|listen| !listen.if_present || sys::is_on_this_host(listen.addr.ip()));
     let mut doors = DoorsConfig::new(present.map(|listen| listen.addr).collect());
     doors.threads = server.threads.and_then(NonZeroUsize::new);
+    doors.pin_threads = server.pin_threads;
     doors.busy_poll = server.busy_poll;
     doors.udp_response_len_max = server.settings.udp_response_len_max;
     doors.stream.connections_max = server.tcp.connections;

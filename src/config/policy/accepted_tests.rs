@@ -1,14 +1,73 @@
 //! What policy files mean, when all is well.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::testing::{REFERENCE, assert_whole, clean, load, service};
 use crate::config::Expect;
 use crate::model::{
-    AllDown, CheckExpr, CheckIx, Data, DatacenterIx, EndpointIx, Entry, Expr, Failback, Method, Node, Pool, Probe,
-    Protocol, Settings, Term, TierWord, Ttl,
+    AllDown, CheckExpr, CheckIx, Data, DatacenterIx, EndpointIx, Entry, Expr, Failback, Method, Name, Node, Pool,
+    Probe, Protocol, ServiceIx, Settings, Term, TierWord, Ttl,
 };
+
+/// A service with a check and two endpoints.
+fn numbered(number: usize, path: &str) -> String {
+    format!(
+        "gslb:\n  domain: s{number}.example\n  health_check: {{protocol: http, path: {path}}}\n  policies: {{default: \
+         {{type: weighted}}}}\n  endpoints:\n    a: {{ip: 192.0.2.1}}\n    b: {{ip: 192.0.2.2}}\n"
+    )
+}
+
+#[test]
+fn what_is_written_alike_is_kept_once() {
+    let texts = [numbered(0, "/"), numbered(1, "/"), numbered(2, "/other")];
+    let (policies, _, found) = load(&[("0.yaml", &texts[0]), ("1.yaml", &texts[1]), ("2.yaml", &texts[2])]);
+    assert_eq!(found, []);
+    let services = &policies.services;
+    for other in &services[1..] {
+        assert!(Arc::ptr_eq(&services[0].policy.elsewhere.choices, &other.policy.elsewhere.choices));
+        assert!(std::ptr::eq(services[0].endpoints[1].id.as_str(), other.endpoints[1].id.as_str()));
+    }
+    let specs: Vec<_> = policies.checks.iter().map(|check| &check.spec).collect();
+    assert_eq!([Arc::ptr_eq(specs[0], specs[1]), Arc::ptr_eq(specs[0], specs[2])], [true, false]);
+    assert_ne!(policies.checks[0].id, policies.checks[1].id);
+    let origins: Vec<String> = services.iter().map(|service| service.endpoints[1].origin.to_string()).collect();
+    assert_eq!(origins, ["0.yaml:7:5", "1.yaml:7:5", "2.yaml:7:5"]);
+}
+
+#[test]
+fn many_services_are_all_there_in_order_and_each_finding_has_its_place() {
+    let count = 3 * super::SERVICES_LET_GO + 1;
+    let mut files: Vec<(String, String)> =
+        (0..count).map(|number| (format!("{number}.yaml"), numbered(number, "/"))).collect();
+    let read = |files: &[(String, String)]| {
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+        load(&files)
+    };
+    let (policies, _, found) = read(&files);
+    assert_eq!(found, []);
+    assert_whole(&policies);
+    assert_eq!(policies.services.len(), count);
+    assert!(policies.services.is_sorted_by(|a, b| a.name < b.name));
+    // One that is the same as another, and two that follow: somebody, and nobody.
+    let (last, middle) = (count - 1, count / 2);
+    files[last].1 = files[0].1.clone();
+    files[middle].1.push_str("    c: {ip: 192.0.2.3, follows: s1.example/a}\n");
+    files[middle + 1].1.push_str("    c: {ip: 192.0.2.3, follows: s1.example/z}\n");
+    let (policies, _, found) = read(&files);
+    let found: Vec<String> =
+        found.iter().map(|found| format!("{} {}", found.code, found.at.as_ref().unwrap())).collect();
+    let second = format!("duplicate-service {last}.yaml:2:11");
+    assert_eq!(found, [second, format!("unknown-endpoint {}.yaml:8:33", middle + 1)]);
+    let at = |number: usize| {
+        let name = Name::parse(&format!("s{number}.example")).unwrap();
+        policies.services.iter().position(|service| service.name == name)
+    };
+    assert_eq!(at(middle + 1), None, "what follows nobody is left out");
+    let follows = policies.services[at(middle).unwrap()].endpoints[2].follows;
+    assert_eq!(follows, Some((ServiceIx::from_at(at(1).unwrap()), EndpointIx(0))));
+}
 
 /// A pool in one line: `tiers(a weighted(b*3 c))`.
 fn sketch(pool: &Pool, names: &[&str]) -> String {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::probes::{self, Times};
 use super::{Parts, ServicePart, defined_twice};
-use crate::config::form::{At, Either, OneOrMany};
+use crate::config::form::{At, Either, Nested, OneOrMany};
 use crate::config::report::{Report, with_help};
 use crate::config::source::Span;
 use crate::config::spec::{CheckRefSpec, ChecksSpec, CombinationSpec};
 use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::limits;
-use crate::model::{Check, CheckExpr, CheckId, CheckIx, Name};
+use crate::model::{Check, CheckExpr, CheckId, CheckIx, CheckSpec, Name};
 
 /// Where a check was written.
 pub(super) struct Place {
@@ -33,12 +33,13 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn new(parts: &Parts, services: &[&ServicePart], report: &mut Report) -> Checks {
+    pub(super) fn new(parts: &Parts, services: &[ServicePart], report: &mut Report) -> Checks {
         let mut checks: BTreeMap<CheckId, (Place, Check)> = BTreeMap::new();
+        let mut specs: HashSet<Arc<CheckSpec>> = HashSet::new();
         let mut refused = HashSet::new();
         let own = services.iter().filter_map(|part| {
-            let spec = part.spec.health_check.as_ref()?;
-            Some((own_id(&part.name.value)?, part.name.at, spec))
+            let Nested(spec) = part.spec.health_check.as_ref()?;
+            Some((own_id(&part.name.value)?, part.name.at, &**spec))
         });
         let shared = parts.health_checks.iter().map(|(id, spec)| (id.value.clone(), id.at, spec));
         for (id, at, spec) in shared.chain(own) {
@@ -46,7 +47,10 @@ impl Checks {
                 defined_twice(report, "duplicate-check", "health check", id.as_str(), first.at, at);
             } else if let Some(resolved) = probes::resolve(spec, report) {
                 let origin = report.sources.origin(at);
-                let check = Check { id: id.clone(), spec: Arc::new(resolved.spec), origin };
+                // Services mostly write their own checks alike.
+                let spec = specs.get(&resolved.spec).cloned().unwrap_or_else(|| Arc::new(resolved.spec));
+                specs.insert(Arc::clone(&spec));
+                let check = Check { id: id.clone(), spec, origin };
                 checks.insert(id, (Place { at, times: resolved.times }, check));
             } else {
                 refused.insert(id.as_str().to_owned());

@@ -31,16 +31,16 @@ struct Draft<'a> {
 }
 
 impl Directory {
-    pub(super) fn new(parts: &Parts, services: &[&ServicePart], report: &mut Report) -> Directory {
+    pub(super) fn new(parts: &Parts, services: &[ServicePart], report: &mut Report) -> Directory {
         let mut drafts = declared(parts, report);
         for endpoint in services.iter().flat_map(|part| part.spec.endpoints.iter().flat_map(|entries| &entries.0)) {
             let (id, spec) = endpoint;
-            if spec.datacenter.is_some() {
+            if spec.datacenter.is_some() || drafts.contains_key(id.value.as_str()) {
                 continue;
             }
             // Both kinds of id take the same characters.
             if let Ok(own) = DatacenterId::new(id.value.as_str()) {
-                drafts.entry(own).or_insert(Draft { at: id.at, aliases: Vec::new(), spec: None });
+                drafts.insert(own, Draft { at: id.at, aliases: Vec::new(), spec: None });
             }
         }
         if drafts.len() > limits::DATACENTERS_MAX {
@@ -83,7 +83,7 @@ impl Directory {
     }
 
     /// Aliases that endpoints give to their data centres, behind the declared ones.
-    fn take_endpoint_aliases(&self, services: &[&ServicePart], aliases: &mut [Vec<At<DatacenterId>>]) {
+    fn take_endpoint_aliases(&self, services: &[ServicePart], aliases: &mut [Vec<At<DatacenterId>>]) {
         for (id, spec) in services.iter().flat_map(|part| part.spec.endpoints.iter().flat_map(|entries| &entries.0)) {
             let Some(given) = &spec.aliases else { continue };
             let datacenter = spec.datacenter.as_ref().map_or(id.value.as_str(), |name| name.value.as_str());

@@ -13,31 +13,56 @@ use crate::config::yaml::quote;
 use crate::diag::Diagnostic;
 use crate::model::{EndpointId, EndpointIx, Name, Service, ServiceIx};
 
-/// Who follows whom, by name.
-struct Following {
-    who: (Name, EndpointId),
-    whom: (Name, EndpointId),
+/// An endpoint, by names.
+type Named = (Name, EndpointId);
+
+/// Who follows whom.
+#[derive(Default)]
+pub(super) struct Following {
+    all: Vec<Pair>,
+    /// Services of which some endpoint follows nobody that there is.
+    refused: BTreeSet<Name>,
 }
 
-/// Settles `follows` in `services`; one that refers to nothing, or to what does not stand, is left out.
-pub(super) fn settle(parts: &[&ServicePart], services: Vec<Service>, report: &mut Report) -> Vec<Service> {
-    let mut all: Vec<Following> = Vec::new();
-    let mut refused: BTreeSet<Name> = BTreeSet::new();
-    let by_name: HashMap<&Name, &ServicePart> = parts.iter().map(|part| (&part.name.value, *part)).collect();
-    for part in parts {
-        let endpoints = part.spec.endpoints.iter().flat_map(|entries| &entries.0);
-        for (id, text) in endpoints.filter_map(|(id, spec)| Some((id, spec.follows.as_ref()?))) {
-            match whom(part, id, text, &by_name, report) {
-                Some(whom) => all.push(Following { who: (part.name.value.clone(), id.value.clone()), whom }),
-                None => _ = refused.insert(part.name.value.clone()),
+struct Pair {
+    who: Named,
+    whom: Named,
+}
+
+impl Following {
+    /// As the files say it; what refers to nothing is reported.
+    pub(super) fn read(parts: &[ServicePart], report: &mut Report) -> Following {
+        let mut following = Following::default();
+        if parts.iter().all(|part| followers(part).next().is_none()) {
+            return following;
+        }
+        let by_name: HashMap<&Name, &ServicePart> = parts.iter().map(|part| (&part.name.value, part)).collect();
+        for part in parts {
+            for (id, text) in followers(part) {
+                match whom(part, id, text, &by_name, report) {
+                    Some(whom) => following.all.push(Pair { who: (part.name.value.clone(), id.value.clone()), whom }),
+                    None => _ = following.refused.insert(part.name.value.clone()),
+                }
             }
         }
+        following
     }
-    if all.is_empty() && refused.is_empty() {
-        return services;
+
+    /// Settles `follows` in `services`; one that refers to nothing, or to what does not stand, is left out.
+    pub(super) fn settle(self, services: Vec<Service>) -> Vec<Service> {
+        let Following { all, refused } = self;
+        if all.is_empty() && refused.is_empty() {
+            return services;
+        }
+        let services = standing(services, &all, refused);
+        link(services, &all)
     }
-    let services = standing(services, &all, refused);
-    link(services, &all)
+}
+
+/// The endpoints that follow, and whom.
+fn followers(part: &ServicePart) -> impl Iterator<Item = (&At<EndpointId>, &At<String>)> {
+    let endpoints = part.spec.endpoints.iter().flat_map(|entries| &entries.0);
+    endpoints.filter_map(|(id, spec)| Some((id, spec.follows.as_ref()?)))
 }
 
 /// The endpoint that `text` names.
@@ -47,7 +72,7 @@ fn whom(
     text: &At<String>,
     by_name: &HashMap<&Name, &ServicePart>,
     report: &mut Report,
-) -> Option<(Name, EndpointId)> {
+) -> Option<Named> {
     // Ids hold no slash; a service's name may.
     let (service, endpoint) = match text.value.rsplit_once('/') {
         None => (part, text.value.as_str()),
@@ -90,7 +115,7 @@ fn whom(
 }
 
 /// The services whose followed endpoints are there as well.
-fn standing(mut services: Vec<Service>, all: &[Following], mut refused: BTreeSet<Name>) -> Vec<Service> {
+fn standing(mut services: Vec<Service>, all: &[Pair], mut refused: BTreeSet<Name>) -> Vec<Service> {
     loop {
         services.retain(|service| !refused.contains(&service.name));
         let names: BTreeSet<&Name> = services.iter().map(|service| &service.name).collect();
@@ -103,8 +128,8 @@ fn standing(mut services: Vec<Service>, all: &[Following], mut refused: BTreeSet
     }
 }
 
-fn link(mut services: Vec<Service>, all: &[Following]) -> Vec<Service> {
-    let find = |services: &[Service], (name, id): &(Name, EndpointId)| {
+fn link(mut services: Vec<Service>, all: &[Pair]) -> Vec<Service> {
+    let find = |services: &[Service], (name, id): &Named| {
         let service = services.binary_search_by(|service| service.name.cmp(name)).ok()?;
         let endpoint = services[service].endpoints.binary_search_by(|endpoint| endpoint.id.cmp(id)).ok()?;
         Some((service, endpoint))

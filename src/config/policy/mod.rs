@@ -28,12 +28,10 @@ mod refused_tests;
 #[cfg(test)]
 pub(super) mod testing;
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 
 use super::check_spec::HealthCheckSpec;
-use super::form::{At, Form, OneOrMany};
+use super::form::{At, Form, Nested, OneOrMany};
 use super::policy_test::PolicyTest;
 use super::report::Report;
 use super::source::{SourceFile, Span};
@@ -45,6 +43,7 @@ use crate::model::{CheckId, DatacenterId, Gazetteer, GroupId, Name, PolicySet, R
 
 use checks::Checks;
 use datacenters::Directory;
+use follows::Following;
 use regions::Atlas;
 use sharing::Sharing;
 
@@ -65,7 +64,7 @@ pub fn load_policies(
     for file in files {
         parts.read(file, &mut report);
     }
-    let (policies, tests) = resolve(&parts, gazetteer, settings, &mut report);
+    let (policies, tests) = resolve(parts, gazetteer, settings, &mut report);
     (policies, tests, report.finish())
 }
 
@@ -83,7 +82,7 @@ struct Parts {
 
 struct ServicePart {
     name: At<Name>,
-    spec: ServiceSpec,
+    spec: Box<ServiceSpec>,
     /// False when something in it was refused already.
     clean: bool,
 }
@@ -103,10 +102,10 @@ impl Parts {
         let Some(root) = yaml::parse(ix, report) else { return };
         let Some(spec) = FileSpec::read(&root, report) else { return };
         let clean = report.errors() == before;
-        if let Some(service) = spec.gslb
-            && let Some(name) = service.domain.clone()
+        if let Some(Nested(mut spec)) = spec.gslb
+            && let Some(name) = spec.domain.take()
         {
-            self.services.push(ServicePart { name, spec: service, clean });
+            self.services.push(ServicePart { name, spec, clean });
         }
         self.datacenters.extend(spec.datacenters.into_iter().flat_map(|entries| entries.0));
         self.groups.extend(spec.groups.into_iter().flat_map(|entries| entries.0));
@@ -116,28 +115,19 @@ impl Parts {
         self.tests.extend(spec.tests.into_iter().flatten());
     }
 
-    /// Sorts services by name; of two with one name the first stays.
-    fn services<'a>(&'a self, report: &mut Report) -> Vec<&'a ServicePart> {
-        let mut services: BTreeMap<&Name, &ServicePart> = BTreeMap::new();
-        for part in &self.services {
-            match services.get(&part.name.value) {
-                Some(first) => {
-                    let name = &part.name;
-                    defined_twice(
-                        report,
-                        "duplicate-service",
-                        "service",
-                        &name.value.to_string(),
-                        first.name.at,
-                        name.at,
-                    );
-                }
-                None => {
-                    services.insert(&part.name.value, part);
-                }
+    /// Takes the services out, by name; of two with one name the first stays.
+    fn take_services(&mut self, report: &mut Report) -> Vec<ServicePart> {
+        let mut services = std::mem::take(&mut self.services);
+        services.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        services.dedup_by(|second, first| {
+            let is_second = second.name.value == first.name.value;
+            if is_second {
+                let name = second.name.value.to_string();
+                defined_twice(report, "duplicate-service", "service", &name, first.name.at, second.name.at);
             }
-        }
-        services.into_values().collect()
+            is_second
+        });
+        services
     }
 }
 
@@ -167,16 +157,22 @@ struct World<'a> {
     atlas: Atlas,
 }
 
+/// What was read of services is several times as large as what it comes to. So many are let go at a time: what is
+/// kept of the next ones then lies close together in their room, and the rest of that is whole pages. One by one,
+/// what is kept of each would lie among what is free, and pin it.
+const SERVICES_LET_GO: usize = 512;
+
 fn resolve(
-    parts: &Parts,
+    mut parts: Parts,
     gazetteer: &dyn Gazetteer,
     settings: &Settings,
     report: &mut Report,
 ) -> (PolicySet, Vec<PolicyTest>) {
-    let services = parts.services(report);
-    let directory = Directory::new(parts, &services, report);
-    let checks = Checks::new(parts, &services, report);
-    let atlas = Atlas::new(parts, &services, gazetteer, report);
+    let services = parts.take_services(report);
+    let directory = Directory::new(&parts, &services, report);
+    let checks = Checks::new(&parts, &services, report);
+    let atlas = Atlas::new(&parts, &services, gazetteer, report);
+    let following = Following::read(&services, report);
     let networks = regions::networks(&parts.networks, gazetteer, report);
     // Indices have their bounds from these; beyond them nothing can be resolved.
     let bounded = within(report, services.len(), limits::SERVICES_MAX, "services")
@@ -189,11 +185,14 @@ fn resolve(
     }
     let world = World { settings, directory, checks, atlas };
     let mut sharing = Sharing::default();
-    let resolved: Vec<Service> = services
-        .iter()
-        .filter_map(|part| services::resolve(part, &world, report).map(|service| sharing.share(service)))
-        .collect();
-    let resolved = follows::settle(&services, resolved, report);
+    let mut resolved: Vec<Service> = Vec::with_capacity(services.len());
+    let mut services = services.into_iter();
+    while services.len() > 0 {
+        let batch: Vec<ServicePart> = services.by_ref().take(SERVICES_LET_GO).collect();
+        let kept = batch.iter().filter_map(|part| services::resolve(part, &mut sharing, &world, report));
+        resolved.extend(kept);
+    }
+    let resolved = following.settle(resolved);
     if report.errors() == 0 {
         watching::report(&resolved, &world.checks, &settings.health, report);
     }

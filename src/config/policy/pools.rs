@@ -57,8 +57,8 @@ pub(super) struct Tree<'a, 'c> {
     pub(super) checks: &'a Checks,
     /// For lists and pools that name none.
     pub(super) method: Method,
-    /// Endpoints that are in the tree already.
-    seen: HashMap<EndpointIx, Span>,
+    /// Of each endpoint: where it is in the tree already.
+    seen: Vec<Option<Span>>,
 }
 
 /// A choice with what was said about it.
@@ -72,7 +72,7 @@ struct Choice {
 
 impl<'a, 'c> Tree<'a, 'c> {
     pub(super) fn new(cast: &'a Cast<'c>, checks: &'a Checks, method: Method) -> Tree<'a, 'c> {
-        Tree { cast, checks, method, seen: HashMap::new() }
+        Tree { cast, checks, method, seen: vec![None; cast.endpoints.len()] }
     }
 
     /// The tiers of a region, or below the first `depth` those of a pool: it takes the first usable. Entry
@@ -137,8 +137,8 @@ impl<'a, 'c> Tree<'a, 'c> {
 
     fn endpoint(&mut self, name: &At<String>, report: &mut Report) -> Option<EndpointIx> {
         let ix = self.cast.endpoint(name, report)?;
-        if let Some(first) = self.seen.get(&ix) {
-            let first = report.related(*first, "it is here already");
+        if let Some(first) = self.seen[ix.at()] {
+            let first = report.related(first, "it is here already");
             let error =
                 Diagnostic::error("duplicate-endpoint", format!("{} is in this region twice", quote(&name.value)))
                     .help("an endpoint has one place in a region")
@@ -146,7 +146,7 @@ impl<'a, 'c> Tree<'a, 'c> {
             report.at(name.at, error);
             return None;
         }
-        self.seen.insert(ix, name.at);
+        self.seen[ix.at()] = Some(name.at);
         Some(ix)
     }
 
@@ -165,7 +165,7 @@ impl<'a, 'c> Tree<'a, 'c> {
             report.at(list.at, error.expected(format!("at most {}", limits::POOL_MEMBERS_MAX)));
             return None;
         }
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(list.items.len());
         for item in &list.items {
             let Some(choice) = self.member(item, depth + 1, report) else { continue };
             if let Some(at) = choice.entry_at {
@@ -283,6 +283,22 @@ pub(super) fn check_tree(
         report.at(at, error);
         return;
     }
+    if pool.method == Method::Nearest {
+        check_places(pool, endpoints, datacenters, at, report);
+    }
+    let names = endpoints.iter().filter(|endpoint| matches!(endpoint.data, Data::Cname(_))).count();
+    if (1..endpoints.len()).contains(&names) && is_mixed(pool, endpoints, at, report) {
+        return;
+    }
+    for member in &pool.members {
+        if let Node::Pool(pool) = &member.node {
+            check_tree(pool, endpoints, datacenters, at, report);
+        }
+    }
+}
+
+/// True when a name and addresses are in one group of a pool that chooses at random; that is reported.
+fn is_mixed(pool: &Pool, endpoints: &[Endpoint], at: Span, report: &mut Report) -> bool {
     // By what decides, and its value.
     let mut groups: HashMap<(Method, u32), Vec<EndpointIx>> = HashMap::new();
     match pool.method {
@@ -296,7 +312,6 @@ pub(super) fn check_tree(
             }
         }
         Method::Nearest => {
-            check_places(pool, endpoints, datacenters, at, report);
             for ix in pool.endpoints() {
                 let endpoint = &endpoints[ix.at()];
                 groups.entry((Method::Nearest, u32::from(endpoint.datacenter.0))).or_default().push(ix);
@@ -311,7 +326,8 @@ pub(super) fn check_tree(
         let address = group.iter().find(|ix| !name(ix))?;
         Some((*cname, *address))
     });
-    if let Some((cname, address)) = mixed.min() {
+    let mixed = mixed.min();
+    if let Some((cname, address)) = mixed {
         let (cname, address) = (&endpoints[cname.at()].id, &endpoints[address.at()].id);
         let message =
             format!("`{cname}` is a name and `{address}` has addresses, and chance would decide between them");
@@ -327,13 +343,8 @@ pub(super) fn check_tree(
                 }
             });
         report.at(at, error);
-        return;
     }
-    for member in &pool.members {
-        if let Node::Pool(pool) = &member.node {
-            check_tree(pool, endpoints, datacenters, at, report);
-        }
-    }
+    mixed.is_some()
 }
 
 fn check_places(pool: &Pool, endpoints: &[Endpoint], datacenters: &[Datacenter], at: Span, report: &mut Report) {

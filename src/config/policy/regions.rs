@@ -27,7 +27,7 @@ pub(super) struct Atlas {
 impl Atlas {
     pub(super) fn new(
         parts: &Parts,
-        services: &[&ServicePart],
+        services: &[ServicePart],
         gazetteer: &dyn Gazetteer,
         report: &mut Report,
     ) -> Atlas {

@@ -1,6 +1,6 @@
 //! Policies by region to routes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::World;
 use super::pools::{Cast, Tree, check_tiers, check_tree};
@@ -106,8 +106,8 @@ impl Service<'_> {
         }
         let fallback =
             self.default.fallback.as_ref().and_then(|word| self.everything(word.value.method()?, word.at, report));
-        let mut seen: HashMap<RegionIx, Span> = HashMap::new();
-        let mut routes = Vec::new();
+        let mut seen: BTreeMap<RegionIx, Span> = BTreeMap::new();
+        let mut routes = Vec::with_capacity(keys.len());
         for (key, spec) in keys {
             let region = self.world.atlas.region(&key.value);
             if let Some(region) = region
@@ -253,10 +253,11 @@ impl Service<'_> {
 
     fn warn_of_unused(&self, routes: &[Route], elsewhere: Option<&Pool>, report: &mut Report) {
         let pools = routes.iter().flat_map(|route| route.tiers.iter().chain(&route.fallback)).chain(elsewhere);
-        let mut used: Vec<EndpointIx> = pools.flat_map(Pool::endpoints).chain(self.sorry.iter().copied()).collect();
-        used.sort_unstable();
-        for (at, endpoint) in self.cast.endpoints.iter().enumerate() {
-            if used.binary_search(&EndpointIx::from_at(at)).is_err() {
+        let mut is_used = vec![false; self.cast.endpoints.len()];
+        pools.for_each(|pool| pool.visit(&mut |endpoint| is_used[endpoint.at()] = true));
+        self.sorry.iter().for_each(|endpoint| is_used[endpoint.at()] = true);
+        for (endpoint, is_used) in self.cast.endpoints.iter().zip(is_used) {
+            if !is_used {
                 let warning = Diagnostic::warning("unused-endpoint", format!("nothing leads to `{}`", endpoint.id))
                     .help("no region names it, and there is no `fallback`");
                 report.at_origin(&endpoint.origin, endpoint.id.as_str(), warning);

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::pools::Cast;
+use super::sharing::Sharing;
 use super::{ServicePart, World, routes};
 use crate::config::form::{At, Either};
 use crate::config::orders;
@@ -18,7 +20,12 @@ use crate::model::{
 };
 
 /// The service, unless something in it is refused: then that is reported, as far as it can be seen.
-pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report) -> Option<Service> {
+pub(super) fn resolve(
+    part: &ServicePart,
+    sharing: &mut Sharing,
+    world: &World<'_>,
+    report: &mut Report,
+) -> Option<Service> {
     let before = report.errors();
     let spec = &part.spec;
     let name = &part.name.value;
@@ -26,7 +33,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
     let (endpoints, whole) = endpoints(part, health.as_ref(), world, report);
     let home = spec.home.as_ref().and_then(|home| world.directory.one(home, report));
     if let Some(home) = &spec.home
-        && let Some(ix) = world.datacenter_named(home)
+        && let Some(ix) = world.datacenter_named(&home.value)
         && !endpoints.iter().any(|endpoint| endpoint.datacenter == ix)
     {
         let warning =
@@ -42,7 +49,7 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
     let https = spec.https.as_ref().map(|https| self::https(https, report));
     let policy =
         if endpoints.is_empty() { None } else { routes::resolve(spec, Cast { endpoints: &endpoints }, world, report) };
-    let service = Service {
+    let mut service = Service {
         name: name.clone(),
         zone: spec.zone.as_ref().map(|zone| zone.value.clone()),
         ttl: spec.ttl.as_ref().map_or(Ttl::DEFAULT, |ttl| ttl.value),
@@ -54,13 +61,24 @@ pub(super) fn resolve(part: &ServicePart, world: &World<'_>, report: &mut Report
         needs: orders::of_service(spec.orders.as_ref(), report),
         origin: report.sources.origin(part.name.at),
     };
-    (part.clean && whole && health.is_some() && report.errors() == before).then_some(service)
+    rename(&mut service);
+    (part.clean && whole && health.is_some() && report.errors() == before).then(|| sharing.share(service))
+}
+
+/// Gives the name of the file a copy for the service: the one so far lies beside the file's text, most of whose page
+/// it would keep.
+fn rename(service: &mut Service) {
+    let file: Arc<str> = Arc::from(&*service.origin.file);
+    for origin in service.endpoints.iter_mut().map(|endpoint| &mut endpoint.origin) {
+        origin.file = Arc::clone(&file);
+    }
+    service.origin.file = file;
 }
 
 impl World<'_> {
     /// What `name` means, when that is one data centre; says nothing otherwise.
-    fn datacenter_named(&self, name: &At<String>) -> Option<DatacenterIx> {
-        match self.directory.named(&name.value) {
+    fn datacenter_named(&self, name: &str) -> Option<DatacenterIx> {
+        match self.directory.named(name) {
             NamedDatacenters::One(ix) => Some(ix),
             NamedDatacenters::Group(_) | NamedDatacenters::Ambiguous(_) | NamedDatacenters::Unknown => None,
         }
@@ -75,7 +93,7 @@ fn health(part: &ServicePart, world: &World<'_>, report: &mut Report) -> Option<
             let error = Diagnostic::error("exclusive-fields", "`health_check` beside `checks`")
                 .expected("one of the two")
                 .help("move the health check to `health_checks` and name it in `checks`");
-            report.at(own.at, error);
+            report.at(own.0.at, error);
             None
         }
         (Some(_), None) => world.checks.own(&part.name.value).map(CheckExpr::Check),
@@ -103,7 +121,7 @@ fn endpoints(
         return (Vec::new(), false);
     }
     let mut whole = true;
-    let mut endpoints = Vec::new();
+    let mut endpoints = Vec::with_capacity(entries.0.len());
     for (id, spec) in &entries.0 {
         match endpoint(id, spec, &part.name.value, health, world, report) {
             Some(endpoint) => endpoints.push(endpoint),
@@ -122,7 +140,7 @@ fn endpoints(
 fn stand_in(id: &At<EndpointId>, spec: &EndpointSpec, report: &Report) -> Endpoint {
     let data = match &spec.cname {
         Some(_) => Data::Cname(Name::root()),
-        None => Data::Addresses { v4: Vec::new(), v6: Vec::new(), min: 1 },
+        None => Data::Addresses { v4: Box::default(), v6: Box::default(), min: 1 },
     };
     Endpoint {
         id: id.value.clone(),
@@ -146,7 +164,7 @@ fn endpoint(
 ) -> Option<Endpoint> {
     let datacenter = match &spec.datacenter {
         Some(name) => world.directory.one(name, report),
-        None => world.datacenter_named(&At { value: id.value.as_str().to_owned(), at: id.at, given: true }),
+        None => world.datacenter_named(id.value.as_str()),
     };
     if let (Some(follows), Some(checks)) = (&spec.follows, &spec.checks) {
         let first = report.related(place(checks), "it has checks here");
@@ -216,22 +234,24 @@ fn data(id: &At<EndpointId>, spec: &EndpointSpec, service: &Name, report: &mut R
         (None, true, false) | (None, false, true) => {}
     }
     let before = report.errors();
-    let mut seen: HashMap<IpAddr, Span> = HashMap::new();
-    for (address, at) in &addresses {
-        if let Some(first) = seen.insert(*address, *at) {
-            let first = report.related(first, "first given here");
-            let error = Diagnostic::error("duplicate-address", format!("`{address}` is given twice"));
-            report.at(*at, error.related(first));
+    if let [_, _, ..] = *addresses {
+        let mut seen: HashMap<IpAddr, Span> = HashMap::new();
+        for (address, at) in &addresses {
+            if let Some(first) = seen.insert(*address, *at) {
+                let first = report.related(first, "first given here");
+                let error = Diagnostic::error("duplicate-address", format!("`{address}` is given twice"));
+                report.at(*at, error.related(first));
+            }
         }
     }
-    let v4: Vec<Ipv4Addr> = addresses
+    let v4: Box<[Ipv4Addr]> = addresses
         .iter()
         .filter_map(|(address, _)| match address {
             IpAddr::V4(v4) => Some(*v4),
             IpAddr::V6(_) => None,
         })
         .collect();
-    let v6: Vec<Ipv6Addr> = addresses
+    let v6: Box<[Ipv6Addr]> = addresses
         .iter()
         .filter_map(|(address, _)| match address {
             IpAddr::V6(v6) => Some(*v6),
@@ -274,10 +294,14 @@ fn cname(cname: &At<Name>, spec: &EndpointSpec, service: &Name, report: &mut Rep
 }
 
 fn warn_of_shared_addresses(endpoints: &[Endpoint], report: &mut Report) {
+    let mut all: Vec<IpAddr> = endpoints.iter().flat_map(|endpoint| endpoint.data.addresses()).collect();
+    all.sort_unstable();
+    if all.windows(2).all(|pair| pair[0] != pair[1]) {
+        return;
+    }
     let mut seen: HashMap<IpAddr, &Endpoint> = HashMap::new();
     for endpoint in endpoints {
-        let Data::Addresses { v4, v6, .. } = &endpoint.data else { continue };
-        for address in v4.iter().map(|v4| IpAddr::V4(*v4)).chain(v6.iter().map(|v6| IpAddr::V6(*v6))) {
+        for address in endpoint.data.addresses() {
             if let Some(first) = seen.insert(address, endpoint) {
                 let message = format!("`{}` and `{}` both have {address}", first.id, endpoint.id);
                 let warning = Diagnostic::warning("shared-address", message)

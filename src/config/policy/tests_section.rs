@@ -42,7 +42,7 @@ fn expect(spec: &Either<OneOrMany<At<String>>, ExpectSpec>, world: &World<'_>, r
         }
         Expect::Datacenters(names.items.iter().flat_map(|name| world.directory.several(name, report)).collect())
     };
-    let spec = match spec {
+    let spec: &ExpectSpec = match spec {
         Either::Short(names) => return Some(datacenters(names, report)),
         Either::Mapping(spec) => spec,
     };

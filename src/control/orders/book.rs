@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::entries::Len;
 use super::names::Names;
 use super::order::{Deed, Sender, Standing, Unit, What, Whom};
-use super::past::Past;
+use super::past::Shared;
 use super::refused::OrderRefused;
 use super::rules::Rule;
 use super::switches::Recent;
@@ -132,7 +132,7 @@ pub type Entry = (String, Option<Value>);
 pub struct Book {
     pub(super) standing: BTreeMap<u64, Standing>,
     pub(super) recent: BTreeMap<u64, Recent>,
-    pub(super) past: BTreeMap<u64, Past>,
+    pub(super) past: BTreeMap<u64, Shared>,
     pub(super) released: BTreeMap<u64, Release>,
     pub(super) revision: u64,
 }

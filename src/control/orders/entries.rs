@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::book::{Book, Entry, Release};
 use super::order::Standing;
-use super::past::Past;
+use super::past::Shared;
 use super::switches::Recent;
 use crate::store;
 
@@ -30,8 +30,9 @@ impl Len {
     }
 
     /// Of what an order changed.
-    pub(super) fn of_past(at: u64, past: &Past) -> usize {
-        entry_len(PAST, at, past)
+    pub(super) fn of_past(at: u64, past: &Shared) -> usize {
+        // Of any key, and then of this one.
+        past.len(|past| entry_len(PAST, u64::MAX, past)) - key_len(PAST, u64::MAX) + key_len(PAST, at)
     }
 
     /// Of what an order released.
@@ -42,6 +43,10 @@ impl Len {
 
 fn shelf_len(prefix: &str, shelf: &Shelf<impl Serialize>) -> usize {
     shelf.iter().map(|(at, value)| entry_len(prefix, *at, value)).sum()
+}
+
+fn key_len(prefix: &str, at: u64) -> usize {
+    prefix.len() + at.checked_ilog10().map_or(1, |digits| digits as usize + 1)
 }
 
 fn entry_len(prefix: &str, at: u64, value: &impl Serialize) -> usize {
@@ -69,7 +74,7 @@ impl Book {
             let error = if let Some(at) = at(STANDING) {
                 put(&mut book.standing, at, value)
             } else if let Some(at) = at(PAST) {
-                put::<Past>(&mut book.past, at, value)
+                put::<Shared>(&mut book.past, at, value)
             } else if let Some(at) = at(RECENT) {
                 put::<Recent>(&mut book.recent, at, value)
             } else if let Some(at) = at(RELEASED) {
@@ -104,7 +109,7 @@ impl Book {
     /// Octets of all entries, as the store reckons them.
     pub(super) fn len(&self) -> usize {
         Len::of(&self.standing)
-            + shelf_len(PAST, &self.past)
+            + self.past.iter().map(|(at, past)| Len::of_past(*at, past)).sum::<usize>()
             + shelf_len(RECENT, &self.recent)
             + shelf_len(RELEASED, &self.released)
     }

@@ -17,13 +17,14 @@
 //! Pure; kept by name, so that a restart brings nobody back either.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::book::Release;
 use super::names::Names;
 use super::order::ELSEWHERE;
+use super::time;
 use crate::model::{
     DatacenterIx, Endpoint, EndpointIx, Facts, Failback, Moment, OverrideKind, PolicySet, Revision, ServiceIx, State,
 };
@@ -33,11 +34,18 @@ type Key = (Revision, ServiceIx, EndpointIx);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Dip { since: Moment },
-    Yielded { up_since: Option<Moment> },
+    /// `before`: for how long it had been down already when the process began, and since when by the wall clock.
+    Dip {
+        since: Moment,
+        before: Duration,
+        since_wall: SystemTime,
+    },
+    Yielded {
+        up_since: Option<Moment>,
+    },
 }
 
-/// An endpoint to which a preference no longer leads, as it is stored.
+/// An endpoint to which a preference no longer leads, or soon will not, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeptYield {
     /// Of the preference.
@@ -46,6 +54,9 @@ pub struct KeptYield {
     pub service: String,
     /// The endpoint's id.
     pub endpoint: String,
+    /// It has not yielded yet: it dips, since then.
+    #[serde(default, with = "super::time::option", skip_serializing_if = "Option::is_none")]
+    pub dips_since: Option<SystemTime>,
 }
 
 /// How the targets of all standing preferences fare.
@@ -56,12 +67,20 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// As they were stored.
-    pub fn load(kept: &[KeptYield], policy: &PolicySet) -> Holds {
+    /// As they were stored. A dip goes on where it was; but it does not end before it could be seen again whether its
+    /// target is up.
+    pub fn load(kept: &[KeptYield], policy: &PolicySet, (now, wall): (Moment, SystemTime)) -> Holds {
         let names = Names::of(policy);
         let one = |kept: &KeptYield| {
             let (service, endpoint) = names.endpoint_ix(&kept.service, &kept.endpoint)?;
-            Some(((Revision(kept.revision), service, endpoint), Phase::Yielded { up_since: None }))
+            let phase = match kept.dips_since {
+                None => Phase::Yielded { up_since: None },
+                Some(since_wall) => {
+                    let before = wall.duration_since(since_wall).unwrap_or_default();
+                    Phase::Dip { since: now, before, since_wall }
+                }
+            };
+            Some(((Revision(kept.revision), service, endpoint), phase))
         };
         Holds { phases: kept.iter().filter_map(one).collect(), next: None }
     }
@@ -69,13 +88,16 @@ impl Holds {
     /// To be stored.
     pub fn kept(&self, policy: &PolicySet) -> Vec<KeptYield> {
         let names = Names::of(policy);
-        let yielded = self.phases.iter().filter(|(_, phase)| matches!(phase, Phase::Yielded { .. }));
-        let one = |((revision, service, endpoint), _): (&Key, &Phase)| KeptYield {
+        let one = |((revision, service, endpoint), phase): (&Key, &Phase)| KeptYield {
             revision: revision.0,
             service: names.name(*service),
             endpoint: names.service(*service).endpoint(*endpoint).id.to_string(),
+            dips_since: match phase {
+                Phase::Yielded { .. } => None,
+                Phase::Dip { since_wall, .. } => Some(time::rounded(*since_wall)),
+            },
         };
-        yielded.map(one).collect()
+        self.phases.iter().map(one).collect()
     }
 
     /// For the facts of a table.
@@ -98,7 +120,7 @@ impl Holds {
         touched: &BTreeSet<ServiceIx>,
         standings: impl Fn(ServiceIx) -> Vec<Standing>,
         hold: Duration,
-        now: Moment,
+        now: (Moment, SystemTime),
     ) -> BTreeSet<ServiceIx> {
         let mut after: BTreeMap<Key, Phase> = BTreeMap::new();
         let mut changed = BTreeSet::new();
@@ -115,7 +137,7 @@ impl Holds {
                 }
                 let there = service.endpoints().filter(|(_, endpoint)| to.contains(&endpoint.datacenter));
                 for (endpoint, target) in there {
-                    let hold = hold + rising(policy, target);
+                    let hold = Hold { hold, rising: rising(policy, target) };
                     let key = (order.revision, ix, endpoint);
                     let standing = &known.entry(ix).or_insert_with(|| standings(ix))[endpoint.at()];
                     let wait = failback(policy, ix, |region| facts.applies(order, ix, region));
@@ -213,27 +235,43 @@ fn failback(
     waits.collect::<Option<Vec<Duration>>>().map(|waits| waits.into_iter().max().unwrap_or_default())
 }
 
+/// How long a target must be seen to be down.
+#[derive(Clone, Copy)]
+struct Hold {
+    hold: Duration,
+    /// And so much longer, because it takes that to see that it is up.
+    rising: Duration,
+}
+
+impl Hold {
+    /// When it is over of a dip that had lasted for so long before.
+    fn ends(self, since: Moment, before: Duration) -> Moment {
+        since + self.hold.saturating_sub(before) + self.rising
+    }
+}
+
 fn step(
     before: Option<Phase>,
     standing: &Standing,
-    hold: Duration,
+    hold: Hold,
     failback: Option<Duration>,
-    now: Moment,
+    (now, wall): (Moment, SystemTime),
 ) -> (Option<Phase>, Option<Moment>) {
     let is_up = standing.is_usable(Floor::Up);
     // What is ordered out is nobody's dip: whether it may answer is asked first.
     let is_down = standing.bar.is_none() && standing.state() == State::Down;
     match before {
-        None if is_down => (Some(Phase::Dip { since: now }), Some(now + hold)),
+        None if is_down => {
+            let phase = Phase::Dip { since: now, before: Duration::ZERO, since_wall: wall };
+            (Some(phase), Some(hold.ends(now, Duration::ZERO)))
+        }
         None => (None, None),
-        Some(Phase::Dip { since }) if is_down => match now >= since + hold {
+        Some(Phase::Dip { since, before: earlier, .. }) if is_down => match now >= hold.ends(since, earlier) {
             true => (Some(Phase::Yielded { up_since: None }), None),
-            false => (Some(Phase::Dip { since }), Some(since + hold)),
+            false => (before, Some(hold.ends(since, earlier))),
         },
         // What is not known ends no dip, and no dip ends in it.
-        Some(Phase::Dip { since }) if standing.bar.is_none() && standing.state() == State::Unknown => {
-            (Some(Phase::Dip { since }), None)
-        }
+        Some(Phase::Dip { .. }) if standing.bar.is_none() && standing.state() == State::Unknown => (before, None),
         Some(Phase::Dip { .. }) => (None, None),
         Some(Phase::Yielded { .. }) if !is_up => (Some(Phase::Yielded { up_since: None }), None),
         Some(Phase::Yielded { up_since }) => {

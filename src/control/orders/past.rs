@@ -8,9 +8,11 @@
 //! - What time has ended nobody ordered, so nobody can undo it.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::book::Book;
 use super::entries::json;
@@ -40,14 +42,57 @@ pub(super) struct Past {
     changes: Option<Vec<PastChange>>,
 }
 
-impl Past {
-    pub(super) fn is_known(&self) -> bool {
-        self.changes.is_some()
+/// What an order of the past changed, which books have in common with those before them, and how long it is.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<(Past, OnceLock<usize>)>);
+
+impl Shared {
+    fn of(past: Past) -> Shared {
+        Shared(Arc::new((past, OnceLock::new())))
+    }
+
+    /// Its length in the store, reckoned by `reckon` the first time.
+    pub(super) fn len(&self, reckon: impl FnOnce(&Past) -> usize) -> usize {
+        *self.0.1.get_or_init(|| reckon(&self.0.0))
     }
 
     /// That there was such an order stays known.
     pub(super) fn forget(&mut self) {
-        self.changes = None;
+        *self = Shared::of(Past { kind: self.kind.clone(), changes: None });
+    }
+}
+
+impl Deref for Shared {
+    type Target = Past;
+
+    fn deref(&self) -> &Past {
+        &self.0.0
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Shared) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl Eq for Shared {}
+
+impl Serialize for Shared {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shared {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shared, D::Error> {
+        Past::deserialize(deserializer).map(Shared::of)
+    }
+}
+
+impl Past {
+    pub(super) fn is_known(&self) -> bool {
+        self.changes.is_some()
     }
 
     fn is_expiry(&self) -> bool {
@@ -75,9 +120,9 @@ impl Book {
         let mut past = Past { kind: deed.kind().to_owned(), changes: Some(changes.collect()) };
         // The journal's lines are bounded.
         if json(&past).to_string().len() > limits::ORDER_PAST_LEN_MAX {
-            past.forget();
+            past.changes = None;
         }
-        self.past.insert(revision, past);
+        self.past.insert(revision, Shared::of(past));
         while self.past.len() > limits::ORDERS_PAST_KEPT {
             self.past.pop_first();
         }
@@ -148,8 +193,8 @@ impl Turn<'_> {
     pub(super) fn undo(&mut self, revision: u64) -> Result<(), OrderRefused> {
         let past = self.book.past.get(&revision).ok_or(OrderRefused::NothingToUndo(revision))?.clone();
         self.book.check_undo(revision, &past)?;
-        let changes = past.changes.unwrap_or_default();
-        for change in &changes {
+        let changes = past.changes.as_deref().unwrap_or_default();
+        for change in changes {
             let now = self.book.standing.get(&change.revision).map(|standing| in_short(&standing.what));
             // An expiry may be another, and what kept it standing.
             if now != change.after {
@@ -157,11 +202,11 @@ impl Turn<'_> {
             }
         }
         self.take_back_recent(revision);
-        for change in &changes {
+        for change in changes {
             self.book.standing.remove(&change.revision);
         }
         let mut back = Vec::new();
-        for before in changes.into_iter().filter_map(|change| change.before) {
+        for before in changes.iter().filter_map(|change| change.before.clone()) {
             let Some(before) = self.as_of_now(before) else { continue };
             if let Some(standing) = self.book.in_place_of(&before, revision) {
                 return Err(OrderRefused::ChangedSince { revision, standing });

@@ -212,3 +212,86 @@ fn an_order_over_many_services_is_kept_in_few_octets() {
     assert_eq!((again.answer.services_omitted, again.answer.services_skipped_omitted), (150 - kept, 0));
     assert!(again.answer.impact.changes.len() < 100 && again.answer.impact.omitted > 0);
 }
+
+#[test]
+fn a_panic_before_the_fate_of_an_order_is_looked_at_does_not_lose_it() {
+    let mut house = House::well(REFERENCE);
+    house.paper.set_slow(true);
+    let mut order = house.submit(Submission::of(switch("dc2")));
+    // Health waits for its turn, and what takes it along breaks.
+    while house.control.waiting.is_none() {
+        house.down(&["dc3"]).up(&["dc3"]);
+    }
+    house.keeper_panics();
+    house.decide(None);
+    assert!(order.try_recv().unwrap().unwrap().answer.changed);
+    assert_eq!(house.of("shanghai"), "dc2");
+    // The lane is free, and what the panic has cut short is made up for.
+    let mut next = house.submit(Submission::of(request(Order::Drain { subject: datacenter("dc3") })));
+    house.decide(None);
+    assert!(next.try_recv().unwrap().is_ok());
+    assert_eq!(house.paper.kinds(), ["switch", "drain"]);
+    house.at(3).down(&["dc2"]);
+    house.at(100);
+    assert_eq!(house.of("shanghai"), "dc1");
+    assert_eq!(house.restart(10).all_up().of("shanghai"), "dc1");
+}
+
+#[test]
+fn an_order_that_is_too_late_by_the_time_that_others_took_never_comes_into_force() {
+    let mut house = House::well(REFERENCE);
+    house.paper.set_slow(true);
+    let mut late = house.submit(Submission::of(switch("dc2")));
+    house.at(4);
+    while house.control.waiting.is_none() {
+        house.down(&["dc1"]).up(&["dc1"]);
+    }
+    // The store has it in time. Judging it again must wait for what health has changed, and that takes long.
+    house.keeper_takes(Duration::from_secs(1));
+    house.decide(None);
+    house.decide(None);
+    assert!(matches!(late.try_recv().unwrap(), Err(NotOrdered::NotStored { is_late: true, .. })));
+    assert_eq!(house.paper.kinds(), ["switch", "withdrawn"]);
+    assert_eq!(house.of("shanghai"), "dc3");
+    // The same of one that waits for its turn.
+    let _first = house.submit(Submission::of(switch("dc2")));
+    let mut second = house.submit(Submission::of(request(Order::Freeze)));
+    house.keeper_takes(Duration::from_secs(5));
+    house.decide(None);
+    assert!(matches!(second.try_recv().unwrap(), Err(NotOrdered::NotStored { is_late: true, .. })));
+    assert_eq!(house.paper.held(), 0, "it has never been in the journal's hands");
+}
+
+#[test]
+fn an_order_does_not_wait_for_what_time_has_changed_everywhere() {
+    let mut house = House::well(REFERENCE);
+    house.order(request(Order::Drain { subject: datacenter("dc3") })).unwrap();
+    house.at(12);
+    house.paper.set_slow(true);
+    let mut order = house.submit(Submission::of(switch("dc2")));
+    let before = house.generation();
+    // The drain is over in the same moment.
+    house.now_s = 15;
+    house.decide(None);
+    assert_eq!(order.try_recv().unwrap().unwrap().generation.0, before + 1);
+    assert_eq!(house.generation(), before + 2);
+}
+
+#[test]
+fn while_the_store_hangs_nothing_is_tried_again_and_again() {
+    let mut house = House::well(REFERENCE);
+    house.paper.set_refusal(Some(Refusal::Full));
+    let drain = request(Order::Drain { subject: datacenter("dc3") });
+    let expires_in = Some(Duration::from_secs(20));
+    house.order(Request { force: [Rule::NotDurable].into(), expires_in, ..drain }).unwrap();
+    house.at(22).up(&["dc1"]);
+    assert!(house.status().alarms.iter().any(|alarm| alarm.contains("revision 1")), "{:?}", house.status().alarms);
+    // The store takes what is owed, and says nothing; the end of the drain would be tried again.
+    house.paper.set_refusal(None);
+    house.paper.set_slow(true);
+    house.at(40);
+    assert_eq!((house.paper.held(), house.paper.kinds().len()), (1, 0));
+    house.decide(None);
+    house.decide(None);
+    assert_eq!(house.paper.kinds(), ["settled", "expire"]);
+}

@@ -13,7 +13,7 @@ use crate::control::status::Now;
 use crate::control::{
     ClockAccepted, Control, Event, Eyes, Fate, Journal, Keeper, Load, NotOrdered, Ordered, Paths, Report, Reported,
 };
-use crate::control::{Restored, Seams, Snapshot, Status, Submission};
+use crate::control::{Restored, Seams, Snapshot, Status, Submission, TimeSource};
 use crate::diag::Diagnostic;
 use crate::geo::Atlas;
 use crate::health::{Target, TargetId};
@@ -53,6 +53,10 @@ pub(super) fn base(text: &str, settings: &Settings, edit: Edit) -> Arc<Base> {
 struct Outside {
     targets: Vec<Target>,
     kept: Option<Snapshot>,
+    /// What clocks show while an event is handled.
+    now: Option<(Moment, SystemTime)>,
+    /// Keeping something takes so long, once.
+    keeps_for: Duration,
     /// Panic once, when something is kept, or is to be watched.
     panics: (bool, bool),
 }
@@ -64,7 +68,10 @@ impl Keeper for Shared {
     fn keep(&self, snapshot: &Snapshot) {
         let is_time = std::mem::take(&mut self.0.lock().unwrap().panics.0);
         assert!(!is_time, "a defect, for this test");
-        self.0.lock().unwrap().kept = Some(snapshot.clone());
+        let mut outside = self.0.lock().unwrap();
+        outside.kept = Some(snapshot.clone());
+        let took = std::mem::take(&mut outside.keeps_for);
+        outside.now = outside.now.map(|(moment, wall)| (moment + took, wall + took));
     }
 }
 
@@ -241,7 +248,12 @@ impl House {
         });
         let keeper = Box::new(outside.clone());
         let journal = Some(Box::new(paper.clone()) as Box<dyn Journal>);
-        let seams = Seams { eyes: Some(eyes), keeper, journal, restored, origin: Instant::now(), ..Seams::default() };
+        let (clock, origin) = (outside.clone(), Instant::now());
+        let time = Some(TimeSource::new(move || {
+            let now = clock.0.lock().unwrap().now;
+            now.unwrap_or_else(|| (Moment(origin.elapsed()), SystemTime::now()))
+        }));
+        let seams = Seams { eyes: Some(eyes), keeper, journal, restored, origin, time, ..Seams::default() };
         let base = base(text, &settings, edit);
         let paths = Paths { zones: "/nowhere".into(), geoip: vec![], geoip_if_present: true, geoip_required: false };
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(wall_s);
@@ -257,6 +269,11 @@ impl House {
     /// Whoever watches panics the next time that it is told what.
     pub(super) fn eyes_panic(&self) {
         self.outside.0.lock().unwrap().panics.1 = true;
+    }
+
+    /// The keeper takes so long the next time that it is told something.
+    pub(super) fn keeper_takes(&self, took: Duration) {
+        self.outside.0.lock().unwrap().keeps_for = took;
     }
 
     /// Everything is up, seen by everybody.
@@ -306,9 +323,17 @@ impl House {
         (Moment(moment), SystemTime::UNIX_EPOCH + Duration::from_secs(self.wall_s) + moment)
     }
 
-    fn handle(&mut self, event: Event) {
-        let (now, wall) = self.now();
+    /// Says how late it is afterwards.
+    pub(super) fn handle_at(&mut self, now: Moment, wall: SystemTime, event: Event) -> Moment {
+        self.outside.0.lock().unwrap().now = Some((now, wall));
         self.control.handle(now, wall, event);
+        self.outside.0.lock().unwrap().now.take().map_or(now, |(later, _)| later)
+    }
+
+    pub(super) fn handle(&mut self, event: Event) {
+        let (now, wall) = self.now();
+        let later = self.handle_at(now, wall, event);
+        self.now_s = self.now_s.max(later.0.as_secs());
         // What the journal said meanwhile.
         for event in self.control.inbox.folded() {
             self.handle(event);
@@ -321,6 +346,18 @@ impl House {
         for event in self.control.inbox.folded() {
             self.handle(event);
         }
+    }
+
+    /// Control hears of the files that are being read.
+    pub(super) fn hear_of_files(&mut self) {
+        let events = loop {
+            let events = self.control.inbox.folded();
+            if !events.is_empty() {
+                break events;
+            }
+            std::thread::yield_now();
+        };
+        events.into_iter().for_each(|event| self.handle(event));
     }
 
     pub(super) fn health(&mut self, states: Vec<(TargetId, State)>) {

@@ -298,3 +298,24 @@ fn a_reload_that_gives_a_name_another_meaning_is_refused() {
     assert_eq!((house.generation(), house.of("shanghai").as_str()), (before, "dc2"));
     assert!(house.try_reload(&shared("[dc1, dc2]", "")).is_empty());
 }
+
+#[test]
+fn a_restart_does_not_begin_the_hold_of_a_switch_anew_nor_ends_it_unseen() {
+    // Seen to be down again after `off_s`; when clients leave it.
+    let moved_at = |off_s: i64, has_recovered: bool| {
+        let mut house = House::well(REFERENCE);
+        house.order(switch("dc2")).unwrap();
+        house.at(10).down(&["dc2"]).at(60);
+        assert_eq!(house.of("shanghai"), "dc2");
+        let mut house = house.restart(off_s);
+        house.up(&["dc1", "dc3"]);
+        match has_recovered {
+            true => house.up(&["dc2"]),
+            false => house.down(&["dc2"]),
+        };
+        (0..200).find(|at| house.at(*at).of("shanghai") != "dc2")
+    };
+    assert_eq!(moved_at(5, false), Some(20), "60 s in all, and the 15 s that it takes to see it up again");
+    assert_eq!(moved_at(10_000, false), Some(15));
+    assert_eq!(moved_at(10_000, true), None);
+}

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use super::house::{self, House, REFERENCE, switch};
+use super::house::{self, House, REFERENCE, datacenter, request, switch};
+use crate::control::orders::Order;
 use crate::control::{Handle, Load, Loader, Reloaded, Submission};
 use crate::model::{Settings, State};
 use crate::table::Base;
@@ -100,7 +101,7 @@ async fn a_reading_that_takes_very_long_is_alarmed() {
     let gate = Gate::before(&mut house);
     let (reply, _answer) = tokio::sync::oneshot::channel();
     let (now, wall) = house.now();
-    house.control.handle(now, wall, crate::control::Event::Reload { reply });
+    house.handle_at(now, wall, crate::control::Event::Reload { reply });
     let is_alarmed = |house: &House| house.status().alarms.iter().any(|alarm| alarm.contains("reading files"));
     house.at(29).up(&["dc1"]);
     assert!(!is_alarmed(&house));
@@ -131,4 +132,41 @@ fn a_panic_while_files_are_taken_over_leaves_those_before_with_all_that_is_known
     // The next reload works, and knows what was known.
     house.reload(&both);
     assert_eq!(house.of_service("shanghai", 1), moved);
+}
+
+#[test]
+fn a_panic_before_files_that_were_read_are_taken_over_costs_neither_them_nor_the_next() {
+    let mut house = House::well(REFERENCE);
+    let gate = Gate::before(&mut house);
+    let before = house.control.current();
+    let (reply, mut answer) = tokio::sync::oneshot::channel();
+    house.handle(crate::control::Event::Reload { reply });
+    let (reply, mut later) = tokio::sync::oneshot::channel();
+    house.handle(crate::control::Event::Reload { reply });
+    // Health waits for its turn, and what takes it along breaks.
+    while house.control.waiting.is_none() {
+        house.down(&["dc1"]).up(&["dc1"]);
+    }
+    gate.read();
+    house.keeper_panics();
+    house.hear_of_files();
+    let reloaded = answer.try_recv().unwrap();
+    assert!(reloaded.is_new, "{:?}", reloaded.found);
+    assert!(!Arc::ptr_eq(house.control.current().base(), before.base()));
+    gate.read();
+    house.hear_of_files();
+    assert!(later.try_recv().unwrap().is_new);
+    assert_eq!(gate.begun(), 2);
+}
+
+#[test]
+fn files_that_are_refused_cost_no_target_what_is_known_of_it() {
+    let mut house = House::well(REFERENCE);
+    house.order(request(Order::Drain { subject: datacenter("dc3") })).unwrap();
+    let ids = |house: &House| house.targets().iter().map(|target| target.id).collect::<Vec<_>>();
+    let before = ids(&house);
+    let found = house.try_reload(&REFERENCE.replace("dc3_shanghai", "dc9_shanghai").replace("2.2.2.1", "2.2.2.9"));
+    assert_eq!(found[0].code, "named-by-order", "{found:#?}");
+    house.reload(REFERENCE);
+    assert_eq!(ids(&house), before);
 }

@@ -1,6 +1,7 @@
 //! What was answered decides when an order has taken effect everywhere.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::house::{House, REFERENCE, datacenter, request, switch};
@@ -184,6 +185,34 @@ fn a_reload_forgets_no_answer() {
     house.control.patience(crate::control::status::Now { moment: house.now().0, wall: house.now().1 });
     house.control.talk().tallied().count(house.now().0);
     assert_eq!(counted(&house, &dc1), 0);
+}
+
+#[test]
+fn files_that_come_back_after_a_defect_in_others_count_once() {
+    let mut house = House::well(REFERENCE);
+    let mut worker = reader(&house);
+    house.at(LATER_S);
+    ask(&mut worker, LATER_S, &["beijing", "beijing"]);
+    let dc1 = house.control.current().base().policy().datacenters[0].id.clone();
+    let counted = |house: &House| house.control.talk().tallied().of(&dc1).all().count;
+    // They serve already when it happens.
+    let before = house.control.current();
+    house.keeper_panics();
+    assert_eq!(house.try_reload(&shifted()).len(), 1);
+    assert!(!Arc::ptr_eq(house.control.current().base(), before.base()));
+    house.at(LATER_S + 1).up(&["dc1"]);
+    assert!(Arc::ptr_eq(house.control.current().base(), before.base()));
+    assert_eq!(counted(&house), 2);
+    drop(before);
+    house.reload(&shifted());
+    assert_eq!(counted(&house), 2);
+    worker.work();
+    worker.rest();
+    for _ in 0..2 {
+        house.control.patience(crate::control::status::Now { moment: house.now().0, wall: house.now().1 });
+        house.control.talk().tallied().count(house.now().0);
+        assert_eq!(counted(&house), 2);
+    }
 }
 
 #[test]

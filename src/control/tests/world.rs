@@ -177,13 +177,13 @@ impl World {
             self.holds.push(hold.cause.clone());
         }
         if hold != self.house.status().blindness {
-            self.house.control.handle(self.now, wall + self.now.0, Event::Blindness(hold));
+            self.house.handle_at(self.now, wall + self.now.0, Event::Blindness(hold));
         }
         if !changes.is_empty() {
-            self.house.control.handle(self.now, wall + self.now.0, Event::Health(changes));
+            self.house.handle_at(self.now, wall + self.now.0, Event::Health(changes));
         }
         if self.house.control.next_wake().is_some_and(|wake| wake <= self.now) {
-            self.house.control.handle(self.now, wall + self.now.0, Event::Tick);
+            self.house.handle_at(self.now, wall + self.now.0, Event::Tick);
         }
         if self.house.generation() != self.generation {
             self.generation = self.house.generation();

@@ -110,7 +110,7 @@ impl Engine {
         let (published, is_unsaid) = (watch.state(), watch.is_stale());
         let entry =
             Entry { watch, source, published, since: now, wake: None, is_due: false, is_spread: true, is_unsaid };
-        self.entries.insert(target, entry);
+        self.entries.insert(target, Box::new(entry));
         self.reschedule(target);
     }
 

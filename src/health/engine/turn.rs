@@ -55,10 +55,7 @@ impl Engine {
 
     fn look(&mut self, now: Moment) {
         let entries = &self.entries;
-        let can_answer = |target| {
-            let entry: Option<&Entry> = entries.get(&target);
-            entry.is_some_and(|entry| entry.watch.can_be_looked_at(now))
-        };
+        let can_answer = |target| entries.get(&target).is_some_and(|entry| entry.watch.can_be_looked_at(now));
         for target in self.looks.take(now, can_answer) {
             self.schedule.push(Due { target, planned: now, is_look: true });
         }

@@ -230,13 +230,18 @@ fn in_a_demonstration_every_probe_goes_to_a_stand_in_or_nowhere_whatever_the_add
 fn a_reload_keeps_ids_and_none_is_used_twice() {
     let settings = HealthSettings::default();
     let mut registry = Registry::default();
-    let mut ids = |addresses: &[&str]| {
+    let mut ids = |addresses: &[&str], is_taken_over: bool| {
         let policy = policy(vec![tcp(443)], vec![service("a.example", &[(addresses, 0, &[0])], &[])]);
         let targets = Targets::of(&policy, &settings, None, &mut registry).unwrap();
+        if is_taken_over {
+            registry.keep(&targets.targets.iter().map(|target| target.id).collect());
+        }
         targets.targets.iter().map(|target| target.id.0).collect::<Vec<u64>>()
     };
-    assert_eq!(ids(&["192.0.2.1", "192.0.2.2"]), [0, 1]);
-    assert_eq!(ids(&["192.0.2.2", "192.0.2.3"]), [1, 2]);
-    assert_eq!(ids(&["192.0.2.1"]), [3], "gone and back is another life");
+    assert_eq!(ids(&["192.0.2.1", "192.0.2.2"], true), [0, 1]);
+    assert_eq!(ids(&["192.0.2.2", "192.0.2.3"], true), [1, 2]);
+    assert_eq!(ids(&["192.0.2.1"], true), [3], "gone and back is another life");
+    assert_eq!(ids(&["192.0.2.9"], false), [4]);
+    assert_eq!(ids(&["192.0.2.1"], true), [3], "files that were refused cost nobody his id");
     assert_eq!(registry.ids.len(), 1, "and what is gone costs nothing");
 }

@@ -356,6 +356,30 @@ proptest! {
 }
 
 #[test]
+fn a_wrong_bit_in_the_number_of_the_format_is_damage_and_no_newer_format() {
+    let mut trial = Trial::new(1);
+    let none = BTreeSet::new();
+    let desk = trial.reopen(End::Kill, &none, &none);
+    let mut life = Life::new(&mut trial, desk);
+    for _ in 0..3 {
+        life.submit();
+        while let Some(task) = life.desk.next(Hand::Commit, life.now) {
+            life.perform(task);
+        }
+        life.settle();
+    }
+    let path = segment::all(&trial.disk, dir()).unwrap().pop().unwrap().1;
+    let bytes = trial.disk.bytes(&path);
+    let field = b"\"format\":";
+    let digit = bytes.windows(field.len()).position(|window| window == field).unwrap() + field.len();
+    assert_eq!(bytes[digit], b'1');
+    trial.disk.corrupt(&path, digit * 8 + 2);
+    assert_eq!(trial.disk.bytes(&path)[digit], b'5');
+    let Begun { found, .. } = begin(dir(), &trial.disk, BOUNDS).unwrap();
+    assert!(!found.is_empty(), "it is told");
+}
+
+#[test]
 fn ten_thousand_orders_find_room_on_a_full_disk() {
     let disk = Sim::new(1);
     let mut desk = begin(dir(), &disk, Bounds::default()).unwrap().desk;

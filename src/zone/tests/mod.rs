@@ -1,5 +1,6 @@
 //! What the room promises as a whole: by RFC section, against oracles, and for the files that people write.
 
+mod ahead;
 mod oracle;
 mod parsing;
 mod rfc;

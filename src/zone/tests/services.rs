@@ -5,7 +5,7 @@ use crate::model::{Origin, ServiceIx, Ttl};
 use crate::wire::types::rtype;
 use crate::zone::ServiceKind;
 
-struct Wanted {
+pub(super) struct Wanted {
     name: Name,
     zone: Option<Name>,
     kind: ServiceKind,
@@ -13,11 +13,11 @@ struct Wanted {
     origin: Origin,
 }
 
-fn wanted(text: &str) -> Wanted {
+pub(super) fn wanted(text: &str) -> Wanted {
     Wanted { name: name(text), zone: None, kind: ServiceKind::Addresses, https: false, origin: Origin::file("s.yaml") }
 }
 
-fn places(wanted: &[Wanted]) -> Vec<ServicePlace<'_>> {
+pub(super) fn places(wanted: &[Wanted]) -> Vec<ServicePlace<'_>> {
     wanted
         .iter()
         .enumerate()

@@ -248,7 +248,7 @@ impl Desk {
         let facts = self.facts();
         let of = |ix: ServiceIx| standings(scene.service(ix), ix, &facts);
         let all = (0..base.policy().services.len()).map(ServiceIx::from_at).collect();
-        self.holds.settle(base.policy(), &facts, &all, of, self.settings.switch_hold, self.moment());
+        self.holds.settle(base.policy(), &facts, &all, of, self.settings.switch_hold, (self.moment(), self.wall()));
         for at in 0..base.policy().services.len() {
             let ix = ServiceIx::from_at(at);
             let mut facts = self.facts();

@@ -113,7 +113,8 @@ fn a_target_that_stays_down_yields_to_policy_and_what_was_left_goes_last() {
     // A restart remembers; a person lets them back; or orders it anew.
     let kept = desk.holds.kept(desk.policy());
     assert_eq!(kept.len(), 1);
-    assert_eq!(super::super::Holds::load(&kept, desk.policy()).facts(), desk.holds.facts());
+    let now = (desk.moment(), desk.wall());
+    assert_eq!(super::super::Holds::load(&kept, desk.policy(), now).facts(), desk.holds.facts());
     let answer = desk.order(switch("dc2")).unwrap();
     assert!(answer.changed && answer.revision == 2, "{answer:?}");
     assert_eq!(desk.all(), "dc2 dc2 dc2");
