@@ -83,10 +83,10 @@ orders() { # a second
 reloads() { # seconds between
     local gap=$1 serial file=$home/meridian/zones/example.net.zone
     # One serial is another, so that something has changed; everything is read.
-    (for ((serial = SECONDS + 2; ; serial++)); do
-        sleep "$gap"
+    (for ((serial = $(date +%s); ; serial++)); do
         net_zone | sed "s/hostmaster 1 /hostmaster $serial /" >"$home/next" && mv "$home/next" "$file"
         kill -HUP "${pid[meridian]}"
+        sleep "$gap"
     done) &
     beside=$!
 }
@@ -106,7 +106,7 @@ memory_after_reloads() { # world, count
     printf '%-9s memory after reload 0 to %d (MB): %d' "$world" "$count" $(($(memory_kb "${pid[meridian]}") / 1000))
     for ((n = 1; n <= count; n++)); do
         before=$(generation)
-        net_zone | sed "s/hostmaster 1 /hostmaster $((SECONDS + 2 + n)) /" >"$home/next" && mv "$home/next" "$file"
+        net_zone | sed "s/hostmaster 1 /hostmaster $(($(date +%s) + n)) /" >"$home/next" && mv "$home/next" "$file"
         kill -HUP "${pid[meridian]}"
         while [[ $(generation) == "$before" ]]; do sleep 0.1; done
         sleep 3

@@ -17,11 +17,11 @@ source benches/compare/worlds.sh
 # shellcheck source-path=SCRIPTDIR/.. source=benches/compare/servers.sh
 source benches/compare/servers.sh
 
-names=(100 1000 10000 100000 1000000) service_counts=(10 100 1000 10000 100000) regions=(1 10 100 1000)
+names=(100 1000 10000 100000 1000000) service_counts=(10 100 1000 10000 100000) compiled=(10 100 1000 10000 30000) regions=(1 10 100 1000)
 tiers=(1 3 16 64 256) prefixes=(16 18 20 22 24 26 28) turns=3 span=1 results=target/growth.jsonl
 while (($#)); do
     case $1 in
-    --quick) names=(100 1000) service_counts=(10 100) regions=(1 10) tiers=(1 16) prefixes=(16 18) turns=1 span=0.3 ;;
+    --quick) names=(100 1000) service_counts=(10 100) compiled=(10 100) regions=(1 10) tiers=(1 16) prefixes=(16 18) turns=1 span=0.3 ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" && exit ;;
     *) echo "unknown: $1; see --help" >&2 && exit 2 ;;
     esac
@@ -156,8 +156,9 @@ for prefix in "${prefixes[@]}"; do
         "--name svc00000.example.net --expect service --places $home/networks --ecs"
 done
 
-# Compiling: services of 20 regions and 6 endpoints, 16 different rule sets.
-for size in "${service_counts[@]}"; do
+# Compiling: services of 20 regions and 6 endpoints, 16 different rule sets. Each endpoint is probed, and a server makes
+# 200 000 probes at most.
+for size in "${compiled[@]}"; do
     "$scale" services "$size" 16 | tee "$home/scale" | sed -n "s/^  \(compile \|compiled\|recompile, one data centre down\|recompile, a switch of one\)/$size services: &/p"
     python3 benches/compare/growth.py --compile "$size" "$home/scale" >>"$results"
 done

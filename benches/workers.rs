@@ -1,8 +1,9 @@
 //! What a second worker costs the first: nothing, when they write to no common cache line.
 //!
 //! Threads answer batches from one table by themselves, each with its own reader, tallies and samples, as UDP workers
-//! do, but without sockets. Two of them are to answer twice as many as one. Beside it what it looks like when they
-//! do share: each also counts its answers in a number of its own, but the numbers lie in one line.
+//! do, but without sockets. Beside two of one table stand two that have nothing in common, each with a table of its own:
+//! what those lose is the machine's (virtual processors may be two halves of one). And two that do share: each also
+//! counts its answers in a number of its own, but the numbers lie in one line.
 //!
 //! Wants two processors that nobody else uses; each thread is kept on one.
 
@@ -39,17 +40,18 @@ fn main() {
         return;
     }
     let case = world::CASES.into_iter().find(|case| case.name == "geo + weighted A").expect("one of the cases");
-    let publisher = Publisher::new(world::table());
-    let subscription = publisher.subscription();
+    let publishers = [Publisher::new(world::table()), Publisher::new(world::table())];
+    let [first, second] = publishers.each_ref().map(Publisher::subscription);
     let asks = case.asks(BATCH_LEN);
-    let rounds: Vec<[f64; 3]> = (0..TURNS)
+    let rounds: Vec<[f64; 4]> = (0..TURNS)
         .map(|_| {
-            let one = turn(&cpus[..1], &subscription, &asks, false);
-            let two = turn(&cpus[..2], &subscription, &asks, false);
-            [one, two, turn(&cpus[..2], &subscription, &asks, true)]
+            let one = turn(&[(cpus[0], &first)], &asks, false);
+            let together = [(cpus[0], &first), (cpus[1], &first)];
+            let apart = turn(&[(cpus[0], &first), (cpus[1], &second)], &asks, false);
+            [one, turn(&together, &asks, false), apart, turn(&together, &asks, true)]
         })
         .collect();
-    let kinds = ["one worker", "two workers", "two that write to one line"];
+    let kinds = ["one worker", "two of one table", "two with a table each", "two that write to one line"];
     for (at, kind) in kinds.into_iter().enumerate() {
         let time = median(rounds.iter().map(|round| round[at]));
         let ratio = median(rounds.iter().map(|round| round[at] / round[0]));
@@ -57,14 +59,14 @@ fn main() {
     }
 }
 
-/// Nanoseconds an answer, of the slowest thread; one thread on each of `cpus`.
-fn turn(cpus: &[usize], subscription: &Subscription, asks: &[world::Ask], sharing: bool) -> f64 {
-    let start = Barrier::new(cpus.len());
+/// Nanoseconds an answer, of the slowest worker: one on each of these processors, for each of these tables.
+fn turn(workers: &[(usize, &Subscription)], asks: &[world::Ask], sharing: bool) -> f64 {
+    let start = Barrier::new(workers.len());
     let slowest = thread::scope(|scope| {
-        let threads: Vec<_> = cpus
+        let threads: Vec<_> = workers
             .iter()
             .enumerate()
-            .map(|(at, &cpu)| {
+            .map(|(at, &(cpu, subscription))| {
                 let (start, shared) = (&start, sharing.then(|| &SHARED.0[at]));
                 scope.spawn(move || {
                     sys::pin_to_cpu(cpu).expect("a processor that we may use");

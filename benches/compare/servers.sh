@@ -69,7 +69,7 @@ service_rows() { # count
     awk -v count="$1" -v countries="${countries[*]}" -v weights="${weights[*]}" 'BEGIN {
         split(countries, country); split(weights, weight)
         for (n = 0; n < count; n++) for (c = 1; c <= 3; c++) for (w = 1; w <= 3; w++)
-            printf "%d svc%05d %s %d 10.%d.%d.%d\n", n, n, country[c], weight[w], c * 10 + w, n / 256, n % 256
+            printf "%d svc%05d %s %d 10.%d.%d.%d\n", n, n, country[c], weight[w], c * 10 + w, n / 256 % 256, n % 256
     }'
 }
 

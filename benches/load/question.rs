@@ -17,7 +17,7 @@ pub(crate) enum Rule {
     Changed,
     /// There is no such name
     Nxdomain,
-    /// Addresses 10.`x`.`n / 256`.`n % 256`, where `x / 10` is `g`
+    /// Addresses 10.`x`.`n / 256 % 256`.`n % 256`, where `x / 10` is `g`
     Service,
     /// Addresses 10.`x`.any.any, where `x / 10` is `g`
     Place,
@@ -206,7 +206,7 @@ impl Work {
             Rule::Changed => count == 1 && address == BASE + draw.number + 1,
             Rule::Service => {
                 let [ten, group, high, low] = address.to_be_bytes();
-                ten == 10 && group / 10 == draw.group && u32::from(u16::from_be_bytes([high, low])) == draw.number
+                ten == 10 && group / 10 == draw.group && u16::from_be_bytes([high, low]) == draw.number as u16
             }
             Rule::Place => {
                 let [ten, group, ..] = address.to_be_bytes();
